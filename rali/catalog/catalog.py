@@ -1,0 +1,462 @@
+"""The catalog: which photos there are, what they scored, why some did not."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rali.catalog.connection import BUSY_TIMEOUT_S, connect, explained, writing
+from rali.catalog.records import KnownPhoto, Outcome, PhotoRecord, Scope, Scoring
+from rali.errors import CatalogError, FailureKind
+from rali.model.bundle import BundleInfo
+from rali.photos.decode import DECODE_VERSION, FileState
+from rali.photos.photo import Photo, display_path
+from rali.photos.scan import matches_glob
+from rali.prepare import Content
+
+# A look later may find these gone, so they are reported and not remembered.
+TRANSIENT_FAILURES = frozenset({FailureKind.VANISHED, FailureKind.UNREADABLE, FailureKind.CHANGED})
+# Below SQLite's limit of 999 variables in old builds.
+_CHUNK = 900
+_WORD = (1 << 64) - 1
+
+
+class Catalog:
+    """An open catalog; use it as a context manager. One thread, any number of processes.
+
+    With ``create=False`` a catalog that is not there yet is an error.
+
+    Every method may raise :class:`~rali.errors.CatalogError`. Methods that write do so in one transaction.
+
+    Attributes:
+        path: of the database file.
+        set_aside: where a damaged catalog that lay at ``path`` went, if there was one.
+    """
+
+    def __init__(self, path: Path, *, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        if not create and not path.exists():
+            raise CatalogError(f"there is no catalog at {display_path(path)} yet; run: rali score FOLDER")
+        self.path = path
+        self._db, self.set_aside = connect(path, busy_timeout_s=busy_timeout_s)
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.conn.close()
+
+    # --- what a scan asks -----------------------------------------------------------------------------------
+
+    def scoring(self, info: BundleInfo, recipe: str) -> Scoring:
+        """Note that a model is used with a recipe, and return what the catalog calls that."""
+        with writing(self._db, self.path) as connection:
+            connection.execute(
+                """
+                INSERT INTO scorings (model_id, recipe, model_name, score_low, score_high, last_used_at)
+                VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT (model_id, recipe) DO UPDATE SET
+                    model_name = excluded.model_name, last_used_at = excluded.last_used_at
+                """,
+                (info.model_id, recipe, info.name, info.score_low, info.score_high, _now()),
+            )
+        (found,) = self._scorings("WHERE model_id = ? AND recipe = ?", (info.model_id, recipe))
+        return found
+
+    def known_in(self, folder: str, scoring: Scoring) -> dict[str, KnownPhoto]:
+        """Return what is remembered of the files in ``folder`` itself, by name."""
+        rows = self._rows(
+            """
+            SELECT p.name, p.id, p.inode, p.size_bytes, p.mtime_ns, p.companions, p.listed,
+                s.content_id IS NOT NULL, x.photo_id IS NOT NULL
+            FROM folders f
+            JOIN photos p ON p.folder_id = f.id
+            LEFT JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
+            LEFT JOIN failures x ON x.photo_id = p.id AND x.decoder = ?
+                AND (x.scoring_id IS NULL OR x.scoring_id = ?)
+            WHERE f.path = ?
+            """,
+            (scoring.id, DECODE_VERSION, scoring.id, os.fsencode(folder)),
+        )
+        return {
+            os.fsdecode(name): KnownPhoto(
+                photo_id, inode & _WORD, size_bytes, mtime_ns, _split(companions), bool(listed), bool(scored), bool(bad)
+            )
+            for name, photo_id, inode, size_bytes, mtime_ns, companions, listed, scored, bad in rows
+        }
+
+    def folders_below(self, root: str) -> list[str]:
+        """Return the folders at and below ``root`` in which listed photos are remembered."""
+        condition, values = _below(root)
+        rows = self._rows(
+            f"""
+            SELECT f.path FROM folders f WHERE {condition}
+            AND EXISTS (SELECT 1 FROM photos p WHERE p.folder_id = f.id AND p.listed)
+            """,
+            values,
+        )
+        return [os.fsdecode(path) for (path,) in rows]
+
+    def score_of(self, content_hash: bytes, scoring: Scoring) -> float | None:
+        """Return the score of a content, whatever file it came from; None if there is none yet."""
+        row = next(
+            self._rows(
+                "SELECT s.score FROM contents c JOIN scores s ON s.content_id = c.id WHERE c.hash = ? AND scoring_id = ?",
+                (content_hash, scoring.id),
+            ),
+            None,
+        )
+        return None if row is None else row[0]
+
+    def adopt(self, photos: Iterable[Photo]) -> int:
+        """Give renamed files the content they had, without opening them; return how many there were.
+
+        A file is known again by device, inode, size and time of change: a rename touches none of them.
+        """
+        known: list[tuple[Photo, int]] = []
+        for photo in photos:
+            rows = self._rows(
+                """
+                SELECT content_id FROM photos
+                WHERE inode = ? AND size_bytes = ? AND mtime_ns = ? AND device = ? AND content_id IS NOT NULL
+                """,
+                (_signed(photo.inode), photo.size_bytes, photo.mtime_ns, _signed(photo.device)),
+            )
+            known += [(photo, content_id) for (content_id,) in islice(rows, 1)]
+        if known:
+            with writing(self._db, self.path) as connection:
+                for photo, content_id in known:
+                    _upsert_photo(connection, photo, _scanned_state(photo), content_id, _now())
+        return len(known)
+
+    # --- what a run writes ----------------------------------------------------------------------------------
+
+    def store(self, outcomes: Sequence[Outcome], scoring: Scoring) -> None:
+        """Store what became of some photos: all of them, or on an error none."""
+        now = _now()
+        with writing(self._db, self.path) as connection:
+            for outcome in outcomes:
+                content_id = None
+                if outcome.prepared is not None:
+                    content_id = _content_id(connection, outcome.prepared.content)
+                photo_id = _upsert_photo(connection, outcome.photo, _state(outcome), content_id, now)
+                connection.execute("DELETE FROM failures WHERE photo_id = ?", (photo_id,))
+                if outcome.score is not None:
+                    connection.execute(
+                        "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)",
+                        (scoring.id, content_id, outcome.score, now),
+                    )
+                    connection.execute(
+                        "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)",
+                        (scoring.id, content_id, outcome.embedding),
+                    )
+                if outcome.failure is not None:
+                    by_model = scoring.id if outcome.failure.kind is FailureKind.NOT_FINITE else None
+                    connection.execute(
+                        "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?)",
+                        (photo_id, outcome.failure.kind, outcome.failure.message, DECODE_VERSION, by_model, now),
+                    )
+
+    def relist(self, photos: Sequence[tuple[KnownPhoto, Photo]]) -> None:
+        """Note what a scan found changed around files that are themselves unchanged: companions, being there."""
+        with writing(self._db, self.path) as connection:
+            connection.executemany(
+                "UPDATE photos SET listed = 1, companions = ? WHERE id = ?",
+                [(_join(photo.companions), known.photo_id) for known, photo in photos],
+            )
+
+    def unlist(self, photo_ids: Iterable[int]) -> None:
+        """Take photos out of rankings without forgetting anything: they are gone, or part of another's shot."""
+        with writing(self._db, self.path) as connection:
+            connection.executemany("UPDATE photos SET listed = 0 WHERE id = ?", [(i,) for i in photo_ids])
+
+    # --- what people ask ------------------------------------------------------------------------------------
+
+    def scorings(self, *, model: str | None = None, recipe: str | None = None) -> list[Scoring]:
+        """Return the scorings that have scores, latest used first; of one model (name or id) and recipe if given."""
+        conditions, values = ["EXISTS (SELECT 1 FROM scores s WHERE s.scoring_id = scorings.id)"], []
+        if model is not None:
+            conditions.append("(model_name = ? OR model_id = ?)")
+            values += [model, model]
+        if recipe is not None:
+            conditions.append("recipe GLOB ?")
+            values.append(f"{recipe}-*")
+        return self._scorings(f"WHERE {' AND '.join(conditions)} ORDER BY last_used_at DESC, id DESC", values)
+
+    def ranking(self, scoring: Scoring, scope: Scope) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the listed photos in ``scope`` that have a score: ids [N] and scores [N], worst first."""
+        source, conditions, values = _in_scope(scope)
+        rows = self._rows(
+            f"""
+            SELECT p.id, s.score FROM {source} CROSS JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
+            WHERE p.listed AND {conditions}
+            """,
+            [scoring.id, *values],
+        )
+        found = np.fromiter(rows, dtype=[("id", np.int64), ("score", np.float64)])
+        if scope.include or scope.exclude:
+            found = found[np.isin(found["id"], self._let_through(found["id"], scope))]
+        order = np.lexsort((found["id"], found["score"]))
+        return found["id"][order], found["score"][order]
+
+    def failed(self, scope: Scope) -> list[int]:
+        """Return the ids of listed photos in ``scope`` that have no score because they failed."""
+        source, conditions, values = _in_scope(scope)
+        rows = self._rows(
+            f"SELECT p.id FROM {source} JOIN failures x ON x.photo_id = p.id WHERE p.listed AND {conditions} ORDER BY p.id",
+            values,
+        )
+        return self._let_through([photo_id for (photo_id,) in rows], scope)
+
+    def count_listed(self, scope: Scope) -> int:
+        """Return how many photos of ``scope`` the catalog lists, with or without a score."""
+        source, conditions, values = _in_scope(scope)
+        ((count,),) = self._rows(f"SELECT count(*) FROM {source} WHERE p.listed AND {conditions}", values)
+        return int(count)
+
+    def records(self, photo_ids: Iterable[int], scoring: Scoring) -> Iterator[PhotoRecord]:
+        """Yield the records of photos, in the order of ``photo_ids``."""
+        for chunk in _chunks(photo_ids):
+            rows = self._rows(
+                f"""
+                SELECT p.id, f.path, p.name, s.score, p.size_bytes, p.companions, c.format, c.width, c.height,
+                    c.captured_at, c.camera, coalesce(c.notes, ''), s.scored_at, x.kind, x.message
+                FROM photos p
+                JOIN folders f ON f.id = p.folder_id
+                LEFT JOIN contents c ON c.id = p.content_id
+                LEFT JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
+                LEFT JOIN failures x ON x.photo_id = p.id
+                WHERE p.id IN ({", ".join("?" * len(chunk))})
+                """,
+                [scoring.id, *chunk],
+            )
+            found = {row[0]: _record(row) for row in rows}
+            yield from (found[photo_id] for photo_id in chunk if photo_id in found)
+
+    def find(self, file: str) -> int | None:
+        """Return the id of the photo at an absolute path; None if the catalog has never seen it."""
+        folder, name = os.path.split(file)
+        row = next(
+            self._rows(
+                "SELECT p.id FROM photos p JOIN folders f ON f.id = p.folder_id WHERE f.path = ? AND p.name = ?",
+                (os.fsencode(folder), os.fsencode(name)),
+            ),
+            None,
+        )
+        return None if row is None else int(row[0])
+
+    def past_scores(self, photo_id: int, scoring: Scoring) -> list[tuple[str, float]]:
+        """Return when a photo's earlier contents were replaced, and what they had scored, oldest first."""
+        rows = self._rows(
+            """
+            SELECT h.replaced_at, s.score FROM history h
+            JOIN scores s ON s.scoring_id = ? AND s.content_id = h.content_id
+            WHERE h.photo_id = ? ORDER BY h.rowid
+            """,
+            (scoring.id, photo_id),
+        )
+        return list(rows)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many photos, contents, scores and failures the catalog holds."""
+        tables = ("photos", "contents", "scores", "failures")
+        return {table: next(self._rows(f"SELECT count(*) FROM {table}"))[0] for table in tables}
+
+    def check(self) -> str | None:
+        """Have SQLite read through the whole catalog; return what is wrong with it, or None."""
+        with explained(self.path):
+            (answer,) = self._db.conn.execute("PRAGMA quick_check(1)").fetchone()
+        return None if answer == "ok" else str(answer)
+
+    # ---------------------------------------------------------------------------------------------------------
+
+    def _rows(self, sql: str, values: Sequence[object] = ()) -> Iterator[tuple]:  # type: ignore[type-arg]
+        with explained(self.path):
+            yield from self._db.conn.execute(sql, values)
+
+    def _scorings(self, tail: str, values: Sequence[object]) -> list[Scoring]:
+        columns = "id, model_id, recipe, model_name, score_low, score_high"
+        return [Scoring(*row) for row in self._rows(f"SELECT {columns} FROM scorings {tail}", values)]
+
+    def _let_through(self, photo_ids: Sequence[int] | NDArray[np.int64], scope: Scope) -> list[int]:
+        """Return those of ``photo_ids`` whose path the scope's globs let through, in order."""
+        if not scope.include and not scope.exclude:
+            return list(photo_ids)
+        kept: list[int] = []
+        for chunk in _chunks(photo_ids):
+            rows = self._rows(
+                f"""
+                SELECT p.id, f.path, p.name FROM photos p JOIN folders f ON f.id = p.folder_id
+                WHERE p.id IN ({", ".join("?" * len(chunk))}) ORDER BY p.id
+                """,
+                chunk,
+            )
+            kept += [i for i, folder, name in rows if _lets_through(scope, os.fsdecode(os.path.join(folder, name)))]
+        return sorted(kept)
+
+
+def _chunks(photo_ids: Iterable[int] | NDArray[np.int64]) -> Iterator[list[int]]:
+    wanted = [int(photo_id) for photo_id in photo_ids]
+    for at in range(0, len(wanted), _CHUNK):
+        yield wanted[at : at + _CHUNK]
+
+
+def _lets_through(scope: Scope, path: str) -> bool:
+    root = next((r for r in scope.roots if path == r or path.startswith(r.rstrip(os.sep) + os.sep)), os.sep)
+    if scope.include and not any(matches_glob(path, root, pattern) for pattern in scope.include):
+        return False
+    return not any(matches_glob(path, root, pattern) for pattern in scope.exclude)
+
+
+def _in_scope(scope: Scope) -> tuple[str, str, list[object]]:
+    """Return the FROM clause, the WHERE condition and its values for the photos of a scope."""
+    source, conditions, values = "photos p", ["1"], list[object]()
+    if scope.roots:
+        source += " JOIN folders f ON f.id = p.folder_id"
+        alternatives = []
+        for root in scope.roots:
+            condition, root_values = _below(root) if scope.deep else ("f.path = ?", [os.fsencode(root)])
+            folder, name = os.path.split(root)
+            # The root may be a folder or a file; if it is gone by now, only the catalog knows which.
+            alternatives.append(f"{condition} OR (f.path = ? AND p.name = ?)")
+            values += [*root_values, os.fsencode(folder), os.fsencode(name)]
+        conditions.append(f"({' OR '.join(alternatives)})")
+    if scope.since is not None or scope.until is not None:
+        source += " JOIN contents c ON c.id = p.content_id"
+        if scope.since is not None:
+            conditions.append("c.captured_at >= ?")
+            values.append(scope.since)
+        if scope.until is not None:
+            # All that begins with the bound is before the bound and a character that sorts after every digit.
+            conditions.append("c.captured_at < ?")
+            values.append(scope.until + "~")
+    return source, " AND ".join(conditions), values
+
+
+def _below(root: str) -> tuple[str, list[object]]:
+    """Return the condition, and its values, that a folder ``f`` is ``root`` or lies below it."""
+    start = os.fsencode(root.rstrip(os.sep) + os.sep)
+    # The byte after the separator ends the range of everything that begins with it.
+    end = start[:-1] + bytes([start[-1] + 1])
+    return "(f.path = ? OR (f.path >= ? AND f.path < ?))", [os.fsencode(root), start, end]
+
+
+def _content_id(connection: sqlite3.Connection, content: Content) -> int:
+    row = connection.execute("SELECT id FROM contents WHERE hash = ?", (content.hash,)).fetchone()
+    if row is not None:
+        return int(row[0])
+    cursor = connection.execute(
+        """
+        INSERT INTO contents (hash, format, width, height, orientation, captured_at, camera, difference_hash, notes)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (
+            content.hash,
+            content.format,
+            content.width,
+            content.height,
+            content.shot.orientation,
+            content.shot.captured_at,
+            content.shot.camera,
+            _signed(content.difference_hash),
+            "; ".join(content.notes),
+        ),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def _upsert_photo(
+    connection: sqlite3.Connection, photo: Photo, state: FileState, content_id: int | None, now: str
+) -> int:
+    folder, name = os.path.split(photo.file)
+    connection.execute("INSERT OR IGNORE INTO folders (path) VALUES (?)", (os.fsencode(folder),))
+    (folder_id,) = connection.execute("SELECT id FROM folders WHERE path = ?", (os.fsencode(folder),)).fetchone()
+    row = connection.execute(
+        "SELECT id, content_id FROM photos WHERE folder_id = ? AND name = ?", (folder_id, os.fsencode(name))
+    ).fetchone()
+    values = (
+        _signed(state.device),
+        _signed(state.inode),
+        state.size_bytes,
+        state.mtime_ns,
+        _join(photo.companions),
+        content_id,
+    )
+    if row is None:
+        cursor = connection.execute(
+            """
+            INSERT INTO photos (device, inode, size_bytes, mtime_ns, companions, content_id, folder_id, name, listed)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)
+            """,
+            (*values, folder_id, os.fsencode(name)),
+        )
+        return int(cursor.lastrowid or 0)
+    photo_id, old_content_id = row
+    if old_content_id is not None and old_content_id != content_id:
+        connection.execute("INSERT INTO history VALUES (?, ?, ?)", (photo_id, old_content_id, now))
+    connection.execute(
+        """
+        UPDATE photos SET device = ?, inode = ?, size_bytes = ?, mtime_ns = ?, companions = ?, content_id = ?, listed = 1
+        WHERE id = ?
+        """,
+        (*values, photo_id),
+    )
+    return int(photo_id)
+
+
+def _state(outcome: Outcome) -> FileState:
+    """The state of the very file that was read, where one was: the scan's look was earlier."""
+    state = outcome.prepared.state if outcome.prepared else _scanned_state(outcome.photo)
+    if outcome.failure is not None and outcome.failure.kind in TRANSIENT_FAILURES:
+        return replace(state, mtime_ns=-1)  # equal to no file's: the next run looks again
+    return state
+
+
+def _scanned_state(photo: Photo) -> FileState:
+    return FileState(photo.device, photo.inode, photo.size_bytes, photo.mtime_ns)
+
+
+def _record(row: tuple) -> PhotoRecord:  # type: ignore[type-arg]
+    photo_id, folder, name, score, size_bytes, companions, *content, scored_at, kind, message = row
+    format_, width, height, captured_at, camera, notes = content
+    return PhotoRecord(
+        photo_id=photo_id,
+        path=Path(os.fsdecode(os.path.join(folder, name))),
+        score=score,
+        size_bytes=size_bytes,
+        companions=_split(companions),
+        format=format_,
+        width=width,
+        height=height,
+        captured_at=captured_at,
+        camera=camera,
+        notes=notes,
+        scored_at=scored_at,
+        failure_kind=FailureKind(kind) if kind is not None else None,
+        failure_message=message,
+    )
+
+
+def _join(names: Sequence[str]) -> bytes:
+    return b"/".join(os.fsencode(name) for name in names)
+
+
+def _split(joined: bytes) -> tuple[str, ...]:
+    return tuple(os.fsdecode(name) for name in joined.split(b"/")) if joined else ()
+
+
+def _signed(unsigned: int) -> int:
+    """Fit 64 bits (inodes of some file systems, difference hashes) into SQLite's signed integer."""
+    unsigned &= _WORD
+    return unsigned - (1 << 64) if unsigned >= 1 << 63 else unsigned
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,116 @@
+"""The values that go into the catalog and come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from rali.errors import FailureKind
+from rali.photos.photo import Photo
+from rali.prepare import Failure, Prepared
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What a score was made by: one model with one recipe.
+
+    Attributes:
+        id: the catalog's number for it.
+        model_id: hash of what the model computes.
+        recipe: see :func:`rali.prepare.recipe_id`.
+        score_low, score_high: ends of the model's scale.
+    """
+
+    id: int
+    model_id: str
+    recipe: str
+    model_name: str
+    score_low: float
+    score_high: float
+
+
+class KnownPhoto(NamedTuple):
+    """What the catalog remembers of one file name (a tuple, because a rescan makes one for every file).
+
+    Attributes:
+        photo_id: the catalog's number for it.
+        listed: False if it was gone at the last scan, or not the one of its shot that is scored.
+        scored: it has a score by the scoring that was asked about.
+        failed: it failed, and would fail again.
+    """
+
+    photo_id: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    companions: tuple[str, ...]
+    listed: bool
+    scored: bool
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one photo in a run; exactly one of the two ends.
+
+    Attributes:
+        photo: as the scan found it.
+        prepared: what was decoded, or None if nothing could be.
+        score: by the run's model; None if it failed, or if the catalog has the score of this content already.
+        embedding: little-endian float16, with the score.
+        failure: why there is no score.
+    """
+
+    photo: Photo
+    prepared: Prepared | None = None
+    score: float | None = None
+    embedding: bytes | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which photos a question is about.
+
+    Attributes:
+        roots: folders and files, resolved; empty means the whole catalog.
+        deep: with the folders below; otherwise what lies in the roots themselves.
+        include, exclude: globs, as in :class:`rali.photos.scan.Scan`.
+        since, until: bounds of the capture time, ISO 8601 (a prefix such as ``2026-05`` will do); ``until`` includes
+            all that begins with it.
+    """
+
+    roots: Sequence[str] = ()
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    since: str | None = None
+    until: str | None = None
+    deep: bool = True
+
+
+@dataclass(frozen=True)
+class PhotoRecord:
+    """One photo with all that the catalog knows about it.
+
+    Attributes:
+        score: None if it failed.
+        failure_kind, failure_message: None if it has a score.
+        companions: names in the same folder.
+    """
+
+    photo_id: int
+    path: Path
+    score: float | None
+    size_bytes: int
+    companions: tuple[str, ...]
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    captured_at: str | None = None
+    camera: str | None = None
+    notes: str = ""
+    scored_at: str | None = None
+    failure_kind: FailureKind | None = None
+    failure_message: str | None = None

@@ -1,0 +1,134 @@
+"""Settings: a command-line option wins over a RALI_* variable, that over config.toml, that over the default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import platformdirs
+
+from rali.errors import UsageError
+
+Pairs = Literal["together", "each"]
+Recipe = Literal["exact", "fast"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def _default_db() -> Path:
+    return platformdirs.user_data_path("rali", appauthor=False) / "catalog.db"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set from outside.
+
+    Attributes:
+        db: the catalog's file.
+        model: a name, or the path of a bundle.
+        recipe: ``fast`` or ``exact``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        pairs: ``together`` scores a RAW and its JPEG once, ``each`` scores every file.
+        workers: decoding processes; 0 means one a core.
+        limit_px: photos with more pixels are refused.
+        timeout_s: a photo that takes longer to decode is given up.
+    """
+
+    db: Path = field(default_factory=_default_db)
+    model: str = "mini"
+    recipe: Recipe = "fast"
+    device: Device = "auto"
+    pairs: Pairs = "together"
+    workers: int = 0
+    limit_px: int = 500_000_000
+    timeout_s: float = 120.0
+
+
+def config_path() -> Path:
+    """Path of config.toml: ``RALI_CONFIG``, or in the platform's folder for settings."""
+    chosen = os.environ.get("RALI_CONFIG")
+    return Path(chosen) if chosen else platformdirs.user_config_path("rali", appauthor=False) / "config.toml"
+
+
+def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
+    """Merge the sources of settings.
+
+    Args:
+        options: from the command line; a value of None means not given.
+
+    Raises:
+        UsageError: a value cannot be used; the message says where it stands.
+    """
+    values: dict[str, Any] = {}
+    path = config_path()
+    if path.is_file():
+        try:
+            values |= {key: _checked(key, value, f"{path}") for key, value in tomllib.loads(path.read_text()).items()}
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise UsageError(f"{path} cannot be read as TOML ({error}); correct it or remove it") from error
+    for known in fields(Settings):
+        variable = f"RALI_{known.name.upper()}"
+        if os.environ.get(variable):
+            values[known.name] = _checked(known.name, os.environ[variable], variable)
+    for key, value in (options or {}).items():
+        if value is not None:
+            values[key] = _checked(key, value, f"--{key.replace('_', '-')}")
+    return Settings(**values)
+
+
+def _checked(key: str, value: object, source: str) -> Any:
+    """Convert one value to its setting's type, or say what is wrong with it and where it came from."""
+    if key not in _CONVERTERS:
+        raise UsageError(f"{source}: there is no setting {key!r}; there are: {', '.join(_CONVERTERS)}")
+    try:
+        return _CONVERTERS[key](value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{source}: {value!r} is no good value for {key} ({error})") from error
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def convert(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"use {' or '.join(choices)}")
+        return str(value)
+
+    return convert
+
+
+def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[object], float]:
+    def convert(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise TypeError("use a number")
+        number = kind(value)
+        if not low <= number <= high:
+            raise ValueError(f"use {low:g} to {high:g}")
+        return number
+
+    return convert
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("use a text in quotes")
+    return value
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise TypeError("use a path in quotes")
+    return Path(value).expanduser().absolute()
+
+
+_CONVERTERS: dict[str, Callable[[object], Any]] = {
+    "db": _path,
+    "model": _text,
+    "recipe": _one_of(*get_args(Recipe)),
+    "device": _one_of(*get_args(Device)),
+    "pairs": _one_of(*get_args(Pairs)),
+    "workers": _number(int, 0, 256),
+    "limit_px": _number(int, 1, 10_000_000_000),
+    "timeout_s": _number(float, 0.1, 86_400),
+}

@@ -1,0 +1,1 @@
+"""What a score is: the network, its weights, and how it is run."""

@@ -1,0 +1,146 @@
+"""Our one file format for every model: safetensors with a JSON header. Nothing in it is ever executed.
+
+The header is the string ``rali`` in the safetensors metadata, a JSON object; :class:`BundleInfo` lists its fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+
+from rali.errors import DamagedModelError
+from rali.model.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT_VERSION = 1
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    """A bundle's header.
+
+    Attributes:
+        name: what ``--model`` calls it.
+        title: one line for people.
+        architecture: encoder and head sizes, see :func:`rali.model.network.build_model`.
+        preprocessing: what the model's input is made from.
+        score_low, score_high: ends of the score's scale; higher is better.
+        score_meaning: what the scale is.
+        licence, source, training_data: where the weights come from and on what terms.
+        golden_scores: float32 scores of :func:`rali.model.golden.golden_pixels`.
+        weights_sha256: hash of the file's tensor section, 64 hex digits.
+        size_bytes: of the file.
+    """
+
+    name: str
+    title: str
+    architecture: Mapping[str, Any]
+    preprocessing: Preprocessing
+    score_low: float
+    score_high: float
+    score_meaning: str
+    licence: str
+    source: str
+    training_data: str
+    golden_scores: tuple[float, ...]
+    weights_sha256: str
+    size_bytes: int
+    path: Path
+
+    @property
+    def model_id(self) -> str:
+        """Identity of what the model computes: 16 hex digits over weights, architecture and preprocessing."""
+        described = json.dumps([self.architecture, self.preprocessing.to_json()], sort_keys=True)
+        return hashlib.sha256(f"{self.weights_sha256} {described}".encode()).hexdigest()[:16]
+
+
+def read_info(path: Path) -> BundleInfo:
+    """Read a bundle's header without its tensors and without importing torch.
+
+    Raises:
+        DamagedModelError: the file is truncated, is no safetensors file, or its header lacks something.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+        header = json.loads(metadata["rali"])
+        if header["format_version"] != FORMAT_VERSION:
+            raise DamagedModelError(
+                f"{path} is a bundle of format {header['format_version']}; this rali reads {FORMAT_VERSION}: update rali"
+            )
+        return BundleInfo(
+            name=str(header["name"]),
+            title=str(header["title"]),
+            architecture=header["architecture"],
+            preprocessing=Preprocessing.from_json(header["preprocessing"]),
+            score_low=float(header["score_low"]),
+            score_high=float(header["score_high"]),
+            score_meaning=str(header["score_meaning"]),
+            licence=str(header["licence"]),
+            source=str(header["source"]),
+            training_data=str(header["training_data"]),
+            golden_scores=tuple(float(score) for score in header["golden_scores"]),
+            weights_sha256=str(header["weights_sha256"]),
+            size_bytes=path.stat().st_size,
+            path=path,
+        )
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise DamagedModelError(
+            f"{path} is not a whole rali model bundle ({type(error).__name__}: {error}); get it again"
+        ) from error
+
+
+def load_tensors(info: BundleInfo) -> dict[str, Tensor]:
+    """Check the file against its hash, then read its tensors onto the CPU.
+
+    Raises:
+        DamagedModelError: the file is not the one that the header describes.
+    """
+    from safetensors.torch import load_file
+
+    if _tensor_section_sha256(info.path) != info.weights_sha256:
+        raise DamagedModelError(f"{info.path} has been altered: its weights do not match their hash; get it again")
+    try:
+        return load_file(info.path)
+    except (SafetensorError, OSError) as error:
+        raise DamagedModelError(f"{info.path} cannot be read ({error}); get it again") from error
+
+
+def write_bundle(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> BundleInfo:
+    """Write ``tensors`` with ``header`` (BundleInfo's fields but the hash, size and path), atomically.
+
+    Raises:
+        KeyError, TypeError, ValueError: the header lacks something or holds what JSON cannot.
+    """
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    contiguous = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
+    # The header holds the hash of the tensor section, which does not depend on the header: write, hash, write again.
+    save_file(contiguous, partial)
+    complete = {**header, "format_version": FORMAT_VERSION, "weights_sha256": _tensor_section_sha256(partial)}
+    save_file(contiguous, partial, metadata={"rali": json.dumps(complete, sort_keys=True)})
+    read_info(partial)
+    partial.replace(path)
+    return read_info(path)
+
+
+def _tensor_section_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        (header_bytes,) = struct.unpack("<Q", file.read(8))
+        file.seek(8 + header_bytes)
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

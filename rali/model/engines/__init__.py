@@ -1,0 +1,1 @@
+"""One file an inference engine; each offers ``run(pixels) -> (scores, compressed embeddings)``."""

@@ -1,0 +1,62 @@
+"""The engine that is always there: PyTorch on CPU, CUDA or MPS."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rali.errors import DamagedModelError
+from rali.model.bundle import BundleInfo, load_tensors
+from rali.model.network import build_model
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class TorchEngine:
+    """A bundle's network on one device.
+
+    Args:
+        info: the bundle.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        precision: of the encoder; the head always runs in the best that the device has.
+
+    Raises:
+        DamagedModelError: the bundle's tensors do not fit the network that its header describes.
+    """
+
+    def __init__(self, info: BundleInfo, *, device: str, precision: str) -> None:
+        self.device = torch.device(device)
+        self._dtype = _DTYPES[precision]
+        # A convolution in TF32 keeps 10 bits of mantissa; float32 must mean float32.
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            with torch.device("meta"):
+                model = build_model(info.architecture)
+            tensors = {name: tensor.float() for name, tensor in load_tensors(info).items()}
+            model.load_state_dict(tensors, strict=True, assign=True)
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DamagedModelError(f"{info.path} does not hold the network it describes ({reason})") from error
+        model.eval().requires_grad_(False)
+        model.to(self.device)
+        model.encoder.to(dtype=self._dtype, memory_format=torch.channels_last)
+        model.head.to(torch.float32 if device == "mps" else torch.float64)
+        self._model = model
+        self._mean = torch.tensor(info.preprocessing.mean, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(info.preprocessing.std, device=self.device).view(1, 3, 1, 1)
+
+    def run(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Score a batch.
+
+        Args:
+            pixels: uint8 [B, H, W, 3], sRGB, of the size that the bundle's preprocessing makes.
+
+        Returns:
+            Scores float64 [B] and compressed embeddings float32 [B, D].
+        """
+        with torch.inference_mode():
+            batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W], channels last
+            normalised = (batch.float() / 255 - self._mean) / self._std
+            scores, compressed = self._model(normalised.to(self._dtype))
+            return scores.double().cpu().numpy(), compressed.float().cpu().numpy()

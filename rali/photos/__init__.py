@@ -1,0 +1,1 @@
+"""What is on disk: finding photos, reading them, telling them apart."""

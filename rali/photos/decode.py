@@ -1,0 +1,221 @@
+"""Bytes to an upright sRGB picture, or the reason why not."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from mmap import ACCESS_READ, mmap
+from typing import BinaryIO
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from rali.errors import FailureKind, PhotoError
+from rali.photos.color import to_srgb
+from rali.photos.exif import Shot, read_shot, read_tiff_shot
+from rali.photos.fingerprint import content_hash
+from rali.photos.sniff import Data, Format, is_whole, may_be_raw, sniff
+
+# A change of anything that changes a decoded pixel needs a new number: it is part of every score's recipe.
+DECODE_VERSION = 1
+# Above this a file is mapped rather than read; below it reading is faster, and cannot fault if the file shrinks.
+_MAP_ABOVE_BYTES = 256 * 1024 * 1024
+_RAW_EDGE_BYTES = 64 * 1024
+# Only these decoders may look at a file. Pillow has others (EPS runs Ghostscript) that no photo needs.
+_PILLOW_FORMATS = {
+    Format.JPEG: ("JPEG", "MPO"),
+    Format.PNG: ("PNG",),
+    Format.GIF: ("GIF",),
+    Format.WEBP: ("WEBP",),
+    Format.BMP: ("BMP",),
+    Format.TIFF: ("TIFF",),
+    Format.HEIF: ("HEIF",),
+    Format.AVIF: ("AVIF",),
+}
+
+@dataclass(frozen=True)
+class FileState:
+    """What ``fstat`` said of the very file that was read."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture and what is known of it.
+
+    Attributes:
+        image: mode RGB, sRGB, upright; smaller than the photo if a reduced decode was asked for.
+        width, height: of the photo itself, upright, in pixels.
+        state: of the file while it was read.
+        content_hash: 16 bytes.
+        notes: what was odd but no failure, for people.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+    format: Format
+    state: FileState
+    content_hash: bytes
+    shot: Shot
+    notes: tuple[str, ...] = ()
+
+
+def decode(file: str, *, reduce_to_px: int | None = None, preview_px: int = 0, limit_px: int) -> Decoded:
+    """Decode one photo.
+
+    Args:
+        file: path.
+        reduce_to_px: if given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as its short edge keeps
+            at least this many pixels. None decodes in full.
+        preview_px: the least that a RAW's embedded preview must measure to be used.
+        limit_px: refuse a photo with more pixels than this before decoding it.
+
+    Raises:
+        PhotoError: the file is empty, of no known format, truncated, damaged, too large, or changed meanwhile.
+    """
+    try:
+        with open(file, "rb") as stream:
+            before = _state(stream)
+            if before.size_bytes == 0:
+                raise PhotoError(FailureKind.EMPTY, "the file is empty")
+            with _contents(stream, before.size_bytes) as data:
+                decoded = _decode(file, stream, data, before, reduce_to_px, preview_px, limit_px)
+            if _state(stream) != before:
+                raise PhotoError(FailureKind.CHANGED, "the file changed while it was read; score it again")
+            return decoded
+    except FileNotFoundError as error:
+        raise PhotoError(FailureKind.VANISHED, "the file is gone") from error
+    except OSError as error:
+        raise PhotoError(FailureKind.UNREADABLE, error.strerror or str(error)) from error
+
+
+def _decode(
+    file: str,
+    stream: BinaryIO,
+    data: Data,
+    state: FileState,
+    reduce_to_px: int | None,
+    preview_px: int,
+    limit_px: int,
+) -> Decoded:
+    format = sniff(data)
+    if format is None:
+        raise PhotoError(FailureKind.UNSUPPORTED, "not a photo in a format that rali reads")
+    if not is_whole(data, format):
+        raise PhotoError(FailureKind.TRUNCATED, "the end of the file is missing")
+    if format is Format.RAW:
+        return _decode_raw(file, stream, data, state, preview_px, limit_px)
+    if format is Format.HEIF:
+        _register_heif()
+    identity = content_hash([memoryview(data)])
+    with _pillow_errors():
+        image = Image.open(io.BytesIO(data) if isinstance(data, bytes) else stream, formats=_PILLOW_FORMATS[format])
+        width, height = image.size
+        if width * height > limit_px:
+            raise PhotoError(FailureKind.TOO_LARGE, f"{width} x {height} is over the limit of {limit_px:,} pixels")
+        shot = read_shot(image)
+        notes = ("holds several pictures: the first is scored",) if getattr(image, "is_animated", False) else ()
+        if format is Format.JPEG and reduce_to_px is not None:
+            image.draft(None, (reduce_to_px, reduce_to_px))
+        image.load()
+        upright = to_srgb(_upright(image, shot.orientation))
+    width, height = _oriented(width, height, upright)
+    return Decoded(upright, width, height, format, state, identity, shot, notes)
+
+
+def _decode_raw(
+    file: str, stream: BinaryIO, data: Data, state: FileState, preview_px: int, limit_px: int
+) -> Decoded:
+    from rali.photos import raw  # LibRaw takes a tenth of a second to load, and most folders hold no RAW
+
+    with _pillow_errors():
+        developed = raw.develop(file, short_edge_px=preview_px, limit_px=limit_px)
+        image = developed.image
+        own_shot = read_shot(image)
+        image.load()
+        if developed.transpose is not None:
+            image = image.transpose(developed.transpose)
+        else:
+            image = _upright(image, own_shot.orientation)
+        upright = to_srgb(image)
+    container = read_tiff_shot(stream)
+    shot = Shot(
+        developed.orientation, own_shot.captured_at or container.captured_at, own_shot.camera or container.camera
+    )
+    width, height = _oriented(developed.width, developed.height, upright)
+    # 30 MB are not read for a key: size, both ends (which hold the metadata) and the preview tell RAWs apart.
+    parts = [str(state.size_bytes).encode(), data[:_RAW_EDGE_BYTES], data[-_RAW_EDGE_BYTES:], developed.preview]
+    return Decoded(upright, width, height, Format.RAW, state, content_hash(parts), shot)
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Apply an EXIF orientation; the transpositions lose nothing."""
+    if orientation == 1 or image.getexif().get(0x0112) != orientation:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _oriented(width: int, height: int, upright: Image.Image) -> tuple[int, int]:
+    """The photo's own size, turned as its upright picture is."""
+    turned = (upright.width > upright.height) != (width > height)
+    return (height, width) if turned else (width, height)
+
+
+@lru_cache(maxsize=1)
+def _register_heif() -> None:
+    import pillow_heif  # a tenth of a second to load, and most folders hold no HEIC
+
+    pillow_heif.register_heif_opener()
+
+
+@contextmanager
+def _contents(stream: BinaryIO, size_bytes: int) -> Iterator[Data]:
+    """Give the file's bytes: read, or mapped where most of them will not be needed."""
+    head = stream.read(64)
+    stream.seek(0)
+    if size_bytes > _MAP_ABOVE_BYTES or may_be_raw(head):
+        with mmap(stream.fileno(), 0, access=ACCESS_READ) as mapped:
+            yield mapped
+    else:
+        yield stream.read()
+
+
+@contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Turn what Pillow and its plugins raise on damaged files into a PhotoError, and silence their warnings."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except PhotoError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise PhotoError(FailureKind.TOO_LARGE, "over Pillow's own pixel limit") from error
+    except UnidentifiedImageError as error:
+        raise PhotoError(FailureKind.CORRUPT, "its header is damaged") from error
+    except MemoryError as error:
+        raise PhotoError(FailureKind.TOO_LARGE, "decoding it needs more memory than a worker may take") from error
+    except OSError as error:
+        kind = FailureKind.TRUNCATED if "truncated" in str(error).lower() else FailureKind.CORRUPT
+        raise PhotoError(kind, _one_line(error)) from error
+    # Decoders meet hostile bytes with whatever comes up: IndexError, struct.error, KeyError, SyntaxError ...
+    except Exception as error:
+        raise PhotoError(FailureKind.CORRUPT, f"{type(error).__name__}: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _state(stream: BinaryIO) -> FileState:
+    info = os.fstat(stream.fileno())
+    return FileState(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)

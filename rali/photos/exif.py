@@ -1,0 +1,89 @@
+"""What a photo says of itself: when, with which camera, which way up."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from PIL import Image
+
+_MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 0x010F, 0x0110, 0x0112, 0x0132
+_EXIF_IFD, _DATE_TIME_ORIGINAL, _SUBSECONDS, _SUBSECONDS_ORIGINAL = 0x8769, 0x9003, 0x9290, 0x9291
+_DATE_TIME_FORM = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d):(\d\d):(\d\d)")
+# What Pillow raises on EXIF that is damaged, as opposed to a photo that is.
+_BAD_EXIF = (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error, OverflowError)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """How a photo was taken.
+
+    Attributes:
+        orientation: EXIF's 1 to 8; 1 is upright and the default.
+        captured_at: local time of the camera, ``2026-05-01T12:00:00.123``; as many sub-second digits as it wrote.
+        camera: maker and model.
+    """
+
+    orientation: int = 1
+    captured_at: str | None = None
+    camera: str | None = None
+
+
+def read_shot(image: Image.Image) -> Shot:
+    """Read an opened picture's EXIF; what is missing or damaged there is left at its default."""
+    try:
+        return _shot(image.getexif())
+    except _BAD_EXIF:
+        return Shot()
+
+
+def read_tiff_shot(file: BinaryIO) -> Shot:
+    """Read the EXIF of a TIFF-based RAW file, without its pixels."""
+    exif = Image.Exif()
+    try:
+        exif.load_from_fp(file)
+        return _shot(exif)
+    except _BAD_EXIF:
+        return Shot()
+
+
+def _shot(exif: Image.Exif) -> Shot:
+    orientation = exif.get(_ORIENTATION, 1)
+    try:
+        details = dict(exif.get_ifd(_EXIF_IFD))
+    except _BAD_EXIF:
+        details = {}
+    return Shot(
+        orientation=orientation if orientation in range(1, 9) else 1,
+        captured_at=_captured_at(
+            details.get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME),
+            details.get(_SUBSECONDS_ORIGINAL) or details.get(_SUBSECONDS),
+        ),
+        camera=_camera(exif.get(_MAKE), exif.get(_MODEL)),
+    )
+
+
+def _captured_at(date_time: object, subseconds: object) -> str | None:
+    match = _DATE_TIME_FORM.match(_text(date_time))
+    if not match or match.group(1) == "0000":
+        return None
+    year, month, day, hour, minute, second = match.groups()
+    digits = _text(subseconds)
+    fraction = f".{digits}" if digits.isdigit() and digits.isascii() and len(digits) <= 9 else ""
+    return f"{year}-{month}-{day}T{hour}:{minute}:{second}{fraction}"
+
+
+def _camera(make: object, model: object) -> str | None:
+    maker, name = _text(make), _text(model)
+    # "Canon" + "Canon EOS 7D" is "Canon EOS 7D".
+    if maker and not name.lower().startswith(maker.split()[0].lower()):
+        name = f"{maker} {name}".strip()
+    return name[:120] or None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    return "".join(filter(str.isprintable, value)).strip() if isinstance(value, str) else ""

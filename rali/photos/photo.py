@@ -1,0 +1,61 @@
+"""One photo on disk: which file it is, without opening it."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+RAW_SUFFIXES = frozenset(
+    ".3fr .ari .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf .ori .pef "
+    ".raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
+)
+JPEG_SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif".split())
+HEIF_SUFFIXES = frozenset(".heic .heif .hif".split())
+OTHER_SUFFIXES = frozenset(".png .webp .tif .tiff .bmp .dib .gif .avif .mpo".split())
+PHOTO_SUFFIXES = RAW_SUFFIXES | JPEG_SUFFIXES | HEIF_SUFFIXES | OTHER_SUFFIXES
+# What belongs to a photo of the same name: edits, ratings, Apple's adjustments, a Live Photo's film, a voice memo.
+SIDECAR_SUFFIXES = frozenset(".xmp .aae .mov .thm .wav .dop .pp3 .on1 .cos .vrd".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo file as a folder listing shows it.
+
+    Attributes:
+        file: absolute path, decoded with ``os.fsdecode`` (may hold surrogates).
+        device, inode: which file it is, whatever its name.
+        size_bytes, mtime_ns: unchanged means not even opened.
+        companions: file names in the same folder that belong to the same shot.
+    """
+
+    file: str
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    companions: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """The file as a :class:`~pathlib.Path`."""
+        return Path(self.file)
+
+
+def display_path(path: str | os.PathLike[str]) -> str:
+    """Return ``path`` so that a terminal shows it on one line and nothing in it acts on the terminal.
+
+    Bytes that are not UTF-8 appear as ``\\xe9``; control, formatting and right-to-left characters are escaped.
+    """
+    return "".join(
+        character if character.isprintable() and unicodedata.category(character) != "Cf" else _escape(character)
+        for character in os.fspath(path)
+    )
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that os.fsdecode could not decode
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,240 @@
+"""Folders to photos: each file once, companions grouped, nothing opened."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from rali.config import Pairs
+from rali.errors import PathError
+from rali.photos.photo import (
+    HEIF_SUFFIXES,
+    JPEG_SUFFIXES,
+    PHOTO_SUFFIXES,
+    RAW_SUFFIXES,
+    SIDECAR_SUFFIXES,
+    Photo,
+    display_path,
+)
+
+# Folders that systems and NAS boxes fill with thumbnails and deleted files. Dot names are skipped anyway.
+SKIPPED_FOLDERS = frozenset(
+    {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX"}
+)
+
+
+@dataclass
+class Scan:
+    """A walk over folders; iterate it once, then read what it noticed.
+
+    Attributes:
+        roots: folders and files, as :func:`resolve_roots` returns them.
+        include: if given, only photos that match one of these globs.
+        exclude: photos and folders that match one of these globs are left out.
+        pairs: ``together``: a RAW, its JPEG and their sidecars are one shot. ``each``: every photo file is its own.
+        ignored: after the walk, how many other files there were, by suffix.
+        unreadable: after the walk, folders that could not be listed, with the reason.
+        listed: after the walk, the folders that were listed.
+
+    A glob without a slash matches the name of the file or of any folder above it, below the root; one with a slash
+    matches the path from the root. ``*`` also matches slashes. Case counts.
+    """
+
+    roots: Sequence[str]
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    pairs: Pairs = "together"
+    ignored: Counter[str] = field(default_factory=Counter)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
+    _folders_seen: set[tuple[int, int]] = field(default_factory=set, repr=False)
+    _files_seen: set[tuple[int, int]] = field(default_factory=set, repr=False)
+
+    def __iter__(self) -> Iterator[Photo]:
+        """Yield each photo once, folder by folder, in the order of names."""
+        described = [(root, os.stat(root)) for root in self.roots]
+        # Single files first: then only they and files with several links need to be remembered, not a million names.
+        for root, info in described:
+            if not stat.S_ISDIR(info.st_mode):
+                yield from self._single_file(root, info)
+        for root, info in described:
+            if stat.S_ISDIR(info.st_mode):
+                yield from self._walk(root, info)
+
+    def _walk(self, root: str, root_info: os.stat_result) -> Iterator[Photo]:
+        pending = [(root, (root_info.st_dev, root_info.st_ino))]
+        while pending:
+            folder, identity = pending.pop()
+            if identity in self._folders_seen:
+                continue
+            self._folders_seen.add(identity)
+            try:
+                with os.scandir(folder) as entries:
+                    listing = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                self.unreadable[folder] = error.strerror or str(error)
+                continue
+            self.listed.add(folder)
+            subfolders: list[tuple[str, tuple[int, int]]] = []
+            photos: dict[str, os.stat_result] = {}
+            sidecars: list[str] = []
+            for entry in listing:
+                name = entry.name
+                if name.startswith("."):
+                    continue
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        if name not in SKIPPED_FOLDERS and not self._excluded(root, entry.path):
+                            info = entry.stat(follow_symlinks=False)
+                            subfolders.append((entry.path, (info.st_dev, info.st_ino)))
+                        continue
+                    # Links, FIFOs, sockets and devices are no photos, whatever they are called.
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
+                    suffix = os.path.splitext(name)[1].lower()
+                    if suffix in PHOTO_SUFFIXES:
+                        if self._wanted(root, entry.path):
+                            photos[name] = entry.stat(follow_symlinks=False)
+                    elif suffix in SIDECAR_SUFFIXES:
+                        sidecars.append(name)
+                    else:
+                        self.ignored[suffix] += 1
+                except OSError as error:  # gone or unreachable between the listing and the look
+                    self.unreadable[entry.path] = error.strerror or str(error)
+            pending += reversed(subfolders)
+            yield from self._shots(folder, photos, sidecars)
+
+    def _single_file(self, file: str, info: os.stat_result) -> Iterator[Photo]:
+        """A file that the user named: a photo whatever its suffix, with its companions if it leads a shot."""
+        if self._already_seen(info, remember=True):
+            return
+        folder, name = os.path.split(file)
+        try:
+            siblings = sorted(entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+        except OSError:  # a file can be readable in a folder that cannot be listed
+            siblings = [name]
+        raws_and_partners = [n for n in siblings if os.path.splitext(n)[1].lower() in PHOTO_SUFFIXES or n == name]
+        sidecars = [n for n in siblings if os.path.splitext(n)[1].lower() in SIDECAR_SUFFIXES and n != name]
+        companions = group_shots(raws_and_partners, sidecars).get(name, ())
+        yield _photo(file, info, companions if self.pairs == "together" else ())
+
+    def _shots(self, folder: str, photos: dict[str, os.stat_result], sidecars: Sequence[str]) -> Iterator[Photo]:
+        prefix = folder if folder.endswith("/") else folder + os.sep
+        if self.pairs == "each" or not (sidecars or any(map(_is_raw, photos))):
+            for name, info in photos.items():
+                if not self._already_seen(info):
+                    yield _photo(prefix + name, info, ())
+            return
+        for name, companions in group_shots(photos, sidecars).items():
+            if not self._already_seen(photos[name]):
+                yield _photo(prefix + name, photos[name], companions)
+
+    def _already_seen(self, info: os.stat_result, *, remember: bool = False) -> bool:
+        """True if this file came up before: as a hard link, or as a file that was named and lies in a folder too."""
+        identity = (info.st_dev, info.st_ino)
+        if identity in self._files_seen:
+            return True
+        # Folders are walked once each, so a file with one name can only come back if it was named by itself.
+        if remember or info.st_nlink > 1:
+            self._files_seen.add(identity)
+        return False
+
+    def _wanted(self, root: str, path: str) -> bool:
+        if not self.include and not self.exclude:
+            return True
+        if self.include and not any(matches_glob(path, root, pattern) for pattern in self.include):
+            return False
+        return not self._excluded(root, path)
+
+    def _excluded(self, root: str, path: str) -> bool:
+        return any(matches_glob(path, root, pattern) for pattern in self.exclude)
+
+
+def resolve_roots(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Make paths absolute and free of symbolic links, drop repeats, and check that each can be used.
+
+    Raises:
+        PathError: a path is missing, is neither a folder nor a file, or cannot be read.
+    """
+    roots: dict[str, None] = {}
+    for path in paths:
+        expanded = os.path.expanduser(os.fspath(path))
+        root = os.path.realpath(expanded)
+        shown = display_path(expanded)
+        try:
+            mode = os.stat(root).st_mode
+        except OSError as error:
+            raise PathError(
+                f"{shown}: {error.strerror or error}. Check the spelling, and that the drive is connected"
+            ) from error
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            raise PathError(f"{shown} is neither a folder nor a file: give a folder of photos")
+        if not os.access(root, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
+            raise PathError(f"{shown} cannot be read: permission denied. Run rali as a user who may read it")
+        roots[root] = None
+    return list(roots)
+
+
+def group_shots(photos: Iterable[str], sidecars: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Group the names in one folder into shots: the name that is scored, and its companions.
+
+    A RAW and a JPEG or HEIC of the same stem are one shot, led by the JPEG, else the HEIC, else the RAW. Without a
+    RAW every picture is its own shot: a JPEG and a PNG of one name are two pictures. A sidecar belongs to the file
+    that it names in full (``IMG.CR3.xmp``), else to the shot of its stem (``IMG.xmp``).
+    """
+    by_stem: dict[str, list[str]] = {}
+    names = list(photos)
+    for name in names:
+        by_stem.setdefault(os.path.splitext(name)[0], []).append(name)
+    companions: dict[str, list[str]] = {}
+    leader_of: dict[str, str] = {}
+    for group in by_stem.values():
+        raws = [name for name in group if _is_raw(name)]
+        partners = [name for name in group if _suffix(name) in JPEG_SUFFIXES]
+        partners += [name for name in group if _suffix(name) in HEIF_SUFFIXES]
+        shot = [*partners, *raws] if raws else []
+        for name in group:
+            leader_of[name] = shot[0] if name in shot else name
+    for name in names:
+        companions.setdefault(leader_of[name], [])
+        if leader_of[name] != name:
+            companions[leader_of[name]].append(name)
+    for sidecar in sidecars:
+        stem = os.path.splitext(sidecar)[0]
+        owner = leader_of.get(stem)
+        if owner is None and stem in by_stem:
+            # Of several pictures with one stem, a RAW's shot takes it first, then a JPEG, then the first by name.
+            owner = leader_of[min(by_stem[stem], key=_sidecar_rank)]
+        if owner is not None:
+            companions[owner].append(sidecar)
+    return {leader: tuple(sorted(others)) for leader, others in companions.items()}
+
+
+def matches_glob(path: str, root: str, pattern: str) -> bool:
+    """True if ``pattern`` matches ``path`` or, without a slash in it, one of the names below ``root``."""
+    relative = os.path.relpath(path, root).replace(os.sep, "/") if path != root else os.path.basename(path)
+    if "/" in pattern:
+        return fnmatchcase(relative, pattern.removeprefix("./").rstrip("/"))
+    return any(fnmatchcase(part, pattern) for part in relative.split("/"))
+
+
+def _photo(file: str, info: os.stat_result, companions: tuple[str, ...]) -> Photo:
+    return Photo(file, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, companions)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _is_raw(name: str) -> bool:
+    return _suffix(name) in RAW_SUFFIXES
+
+
+def _sidecar_rank(name: str) -> tuple[bool, bool, str]:
+    return (not _is_raw(name), _suffix(name) not in JPEG_SUFFIXES, name)
+
+

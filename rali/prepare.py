@@ -1,0 +1,117 @@
+"""What a decoding worker does with one file: read it once, and make of it all that is asked for later."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from rali.config import Recipe
+from rali.errors import FailureKind, PhotoError
+from rali.model.preprocess import PREPROCESS_VERSION, Preprocessing
+from rali.photos.decode import DECODE_VERSION, FileState, decode
+from rali.photos.exif import Shot
+from rali.photos.fingerprint import difference_hash
+from rali.photos.sniff import Format
+
+# A fast decode keeps twice the model's input: 0.2 of 255 levels from the full decode on average (docs/safety.md, 8).
+FAST_OVERSAMPLING = 2
+# What a worker may take: the interpreter with its libraries, and a few copies of the largest photo allowed.
+_BASE_BYTES = 2 << 30
+_BYTES_PER_PIXEL = 16
+
+
+# The engine's precision is part of a recipe as a class, not as a dtype: a catalog that moves from a desktop with a GPU
+# to a laptop without one keeps its scores. "half" promises no more than what half precision keeps: 1 % of the scale.
+_PRECISION_CLASS: dict[Recipe, str] = {"exact": "float32", "fast": "half"}
+
+
+def recipe_id(recipe: Recipe) -> str:
+    """Name what a score was made by, so that scores of different making are never mixed: ``fast-1.1-half``."""
+    return f"{recipe}-{DECODE_VERSION}.{PREPROCESS_VERSION}-{_PRECISION_CLASS[recipe]}"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is in a photo file, whatever the file's name.
+
+    Attributes:
+        hash: 16 bytes over the content, see :mod:`rali.photos.fingerprint`.
+        width, height: in pixels, upright.
+        difference_hash: 64 bits, unsigned.
+        notes: what was odd but no failure.
+    """
+
+    hash: bytes
+    format: Format
+    width: int
+    height: int
+    shot: Shot
+    difference_hash: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photo that is ready for the model; its pixels went into the buffer."""
+
+    state: FileState
+    content: Content
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a photo has no score."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True)
+class Preparer:
+    """Decode, turn, resize, crop and hash: a picklable function for the worker pool."""
+
+    preprocessing: Preprocessing
+    recipe: Recipe
+    limit_px: int
+    result_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "result_bytes", int(np.prod(self.preprocessing.input_shape)))
+
+    def start(self) -> None:
+        """Set up a worker process: our own pixel limit in place of Pillow's, and an end to its memory."""
+        Image.MAX_IMAGE_PIXELS = None  # decode() refuses what is over limit_px before a pixel is decoded
+        with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limits
+            import resource
+
+            ceiling = _BASE_BYTES + self.limit_px * _BYTES_PER_PIXEL
+            resource.setrlimit(resource.RLIMIT_AS, (ceiling, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+    def __call__(self, file: str, buffer: memoryview) -> Prepared | Failure:
+        """Prepare ``file``; write the model's input, uint8 [crop, crop, 3], into ``buffer``."""
+        oversampled_px = FAST_OVERSAMPLING * self.preprocessing.resize_px
+        try:
+            decoded = decode(
+                file,
+                reduce_to_px=oversampled_px if self.recipe == "fast" else None,
+                preview_px=self.preprocessing.resize_px,
+                limit_px=self.limit_px,
+            )
+            resized = self.preprocessing.resize(decoded.image)
+        except PhotoError as error:
+            return Failure(error.kind, error.message)
+        pixels = np.frombuffer(buffer, dtype=np.uint8).reshape(self.preprocessing.input_shape)
+        pixels[:] = self.preprocessing.crop(resized)
+        content = Content(
+            hash=decoded.content_hash,
+            format=decoded.format,
+            width=decoded.width,
+            height=decoded.height,
+            shot=decoded.shot,
+            difference_hash=difference_hash(resized),
+            notes=decoded.notes,
+        )
+        return Prepared(decoded.state, content)

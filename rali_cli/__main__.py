@@ -1,0 +1,6 @@
+"""Run rali as ``python -m rali_cli``."""
+
+from rali_cli.app import main
+
+if __name__ == "__main__":
+    main()

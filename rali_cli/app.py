@@ -1,0 +1,60 @@
+"""The ``rali`` command: its subcommands, and what becomes of errors and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from rali.errors import RaliError
+from rali_cli.commands import doctor, ranked, score, show, stats
+from rali_cli.exit_codes import ExitCode, exit_code_of
+
+app = typer.Typer(
+    name="rali",
+    help="Score photos by technical quality, rank them, find the bad ones. Runs on this machine alone.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("score")(score.score)
+app.command("worst")(ranked.worst)
+app.command("best")(ranked.best)
+app.command("list")(ranked.list_command)
+app.command("show")(show.show)
+app.command("stats")(stats.stats)
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """Score photos by technical quality, rank them, find the bad ones. Runs on this machine alone."""
+    if version:
+        from importlib.metadata import version as installed_version
+
+        typer.echo(f"rali {installed_version('rali')}")
+        raise typer.Exit
+
+
+def main() -> NoReturn:
+    """Run the command line; every deliberate error is one line on stderr and an exit code."""
+    signal.signal(signal.SIGINT, _interrupted)
+    signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        app()
+    except RaliError as error:
+        print(f"rali: {error}", file=sys.stderr)
+        sys.exit(exit_code_of(error))
+    except BrokenPipeError:  # `rali list | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.OK)
+    sys.exit(ExitCode.OK)
+
+
+def _interrupted(signal_number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the signature is Python's)
+    sys.exit(ExitCode.INTERRUPTED)

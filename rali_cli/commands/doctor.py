@@ -1,0 +1,36 @@
+"""``rali doctor``: what is installed, what it can use, whether the model and the catalog are sound."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rali.config import load_settings
+from rali_cli import options
+from rali_cli.exit_codes import ExitCode
+
+
+def doctor(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set a damaged catalog aside, under another name, and begin a new one.")
+    ] = False,
+    db: options.Db = None,
+    model: options.Model = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Check versions, devices, model and catalog; exit with 1 if something is wrong."""
+    from rali.health import examine
+    from rali_cli import render
+
+    settings = load_settings({"db": db, "model": model})
+    findings = examine(settings, repair=repair)
+    if as_json:
+        render.print_json({"findings": [vars(finding) for finding in findings]})
+    else:
+        out = render.console()
+        for finding in findings:
+            mark = "ok  " if finding.ok else "BAD "
+            out.print(f"{mark}{finding.subject:<14} {finding.detail}", soft_wrap=True)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(ExitCode.ERROR)

@@ -1,0 +1,151 @@
+"""``rali worst``, ``rali best`` and ``rali list``: ranked photos from the catalog; no model, no decoding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rali.config import load_settings
+from rali_cli import options
+
+if TYPE_CHECKING:
+    from rali.listing import Wanted
+
+Count = Annotated[int, typer.Option("-n", "--count", min=1, help="How many photos.")]
+
+
+def worst(
+    paths: options.SomePaths = None,
+    count: Count = 10,
+    model: options.Model = None,
+    recipe: options.Recipe = None,
+    db: options.Db = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+    as_paths: options.AsPaths = False,
+) -> None:
+    """Show the photos with the lowest scores."""
+    from rali.listing import Wanted
+
+    _show_ranked("Worst", paths, Wanted("worst", count), model, recipe, db, as_json, as_csv, as_paths)
+
+
+def best(
+    paths: options.SomePaths = None,
+    count: Count = 10,
+    model: options.Model = None,
+    recipe: options.Recipe = None,
+    db: options.Db = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+    as_paths: options.AsPaths = False,
+) -> None:
+    """Show the photos with the highest scores."""
+    from rali.listing import Wanted
+
+    _show_ranked("Best", paths, Wanted("best", count), model, recipe, db, as_json, as_csv, as_paths)
+
+
+def list_command(
+    paths: options.SomePaths = None,
+    below: Annotated[float | None, typer.Option("--below", help="Scores below this.")] = None,
+    above: Annotated[float | None, typer.Option("--above", help="Scores above this.")] = None,
+    below_percentile: Annotated[
+        float | None, typer.Option("--below-percentile", min=0, max=100, help="Percentiles below this.")
+    ] = None,
+    above_percentile: Annotated[
+        float | None, typer.Option("--above-percentile", min=0, max=100, help="Percentiles above this.")
+    ] = None,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Taken at this time or later: 2026, 2026-05, 2026-05-01T12:00.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Taken at this time or earlier; a day counts whole.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Photos without a score, with the reason, instead.")] = False,
+    best_first: Annotated[bool, typer.Option("--best-first", help="Best first; worst first otherwise.")] = False,
+    count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="At most so many.")] = None,
+    model: options.Model = None,
+    recipe: options.Recipe = None,
+    db: options.Db = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+    as_paths: options.AsPaths = False,
+) -> None:
+    """List scored photos, filtered by score, percentile, path and time."""
+    from rali.listing import Wanted
+
+    wanted = Wanted(
+        "best" if best_first else "worst",
+        count,
+        below=below,
+        above=above,
+        below_percentile=below_percentile,
+        above_percentile=above_percentile,
+    )
+    _show_ranked(
+        "Photos",
+        paths,
+        wanted,
+        model,
+        recipe,
+        db,
+        as_json,
+        as_csv,
+        as_paths,
+        include=include or [],
+        exclude=exclude or [],
+        since=since,
+        until=until,
+        failed=failed,
+    )
+
+
+def _show_ranked(
+    title: str,
+    paths: list[Path] | None,
+    wanted: Wanted,
+    model: str | None,
+    recipe: str | None,
+    db: Path | None,
+    as_json: bool,
+    as_csv: bool,
+    as_paths: bool,
+    *,
+    include: list[str] | None = None,
+    exclude: list[str] | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    failed: bool = False,
+) -> None:
+    from rali.catalog.catalog import Catalog
+    from rali.listing import choose_scoring, failed_photos, list_photos, scope_of
+    from rali_cli import render
+
+    output = render.choose_output(as_json=as_json, as_csv=as_csv, as_paths=as_paths)
+    settings = load_settings({"db": db, "recipe": recipe})
+    with Catalog(settings.db, create=False) as catalog:
+        scoring = choose_scoring(catalog, model=model, recipe=settings.recipe if recipe else None)
+        scope = scope_of(paths or (), include=include or (), exclude=exclude or (), since=since, until=until)
+        listing = list_photos(catalog, scoring, scope, wanted)
+        photos = failed_photos(catalog, scoring, scope)[: wanted.limit] if failed else listing.photos
+        status = "failed" if failed else "cached"
+        if output is render.Output.PATHS:
+            render.print_paths(photos)
+        elif output is render.Output.CSV:
+            render.print_csv((render.photo_json(photo, status) for photo in photos), scoring)
+        elif output is render.Output.JSON:
+            summary = {"photos": len(listing.scores), "failed": listing.failed, "unscored": listing.unscored}
+            documents = [render.photo_json(photo, status) for photo in photos]
+            render.print_json({"model": render.model_json(scoring), "photos": documents, "summary": summary})
+        else:
+            out = render.console()
+            make_table = render.failure_table if failed else render.photo_table
+            out.print(make_table(photos, title=title) if failed else render.photo_table(photos, scoring, title=title))
+            out.print()
+            out.print(f"{len(photos):,} of {len(listing.scores):,} scored photos, {listing.failed:,} failed")
+            out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}")
+            if listing.unscored:
+                out.print(f"{listing.unscored:,} photos have no score by this model and recipe yet: rali score")

@@ -1,0 +1,222 @@
+"""``rali score``: bring a folder's scores up to date and show the worst and the best."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rali.config import load_settings
+from rali_cli import options
+from rali_cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from rali.listing import Listing, RankedPhoto
+    from rali.pipeline import Progress, Run
+
+_SHOWN = 5
+_FAILURES_SHOWN = 20
+
+
+def score(
+    paths: options.Paths,
+    model: options.Model = None,
+    recipe: options.Recipe = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu, cuda or mps. [env: RALI_DEVICE]", show_default=False)
+    ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            "--pairs", help="together: a RAW and its JPEG are one shot (default). each: score every file. [env: RALI_PAIRS]"
+        ),
+    ] = None,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Look again at photos that failed.")] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Decoding processes; 0: one a core. [env: RALI_WORKERS]")
+    ] = None,
+    limit_px: Annotated[
+        int | None, typer.Option("--limit-px", help="Refuse photos with more pixels. [env: RALI_LIMIT_PX]")
+    ] = None,
+    db: options.Db = None,
+    as_json: options.AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """Score the photos below PATHS; show the worst and the best.
+
+    Only what is new or changed is read. Ctrl-C keeps what is done; the next run goes on from there.
+    """
+    from rali.catalog.catalog import Catalog
+    from rali.listing import Wanted, failed_photos, list_photos
+    from rali.pipeline import score_photos
+    from rali_cli import render
+
+    output = render.choose_output(as_json=as_json, as_csv=as_csv)
+    settings = load_settings(
+        {
+            "db": db,
+            "model": model,
+            "recipe": recipe,
+            "device": device,
+            "pairs": pairs,
+            "workers": workers,
+            "limit_px": limit_px,
+        }
+    )
+    with Catalog(settings.db) as catalog, _stop_on_signal() as stop:
+        if catalog.set_aside is not None:
+            render.notice(f"The catalog was damaged: it was set aside as {catalog.set_aside}, and a new one begun.")
+        with _progress() as on_progress:
+            run = score_photos(
+                paths,
+                catalog,
+                settings,
+                include=include or (),
+                exclude=exclude or (),
+                retry_failed=retry_failed,
+                on_progress=on_progress,
+                stop=stop,
+            )
+        failures = failed_photos(catalog, run.scoring, run.scope)
+        limit = None if output is not render.Output.TABLE else _SHOWN
+        worst = list_photos(catalog, run.scoring, run.scope, Wanted("worst", limit))
+        if output is render.Output.TABLE:
+            best = list_photos(catalog, run.scoring, run.scope, Wanted("best", limit))
+            _print_tables(run, worst, best, failures)
+        else:
+            photos = [render.photo_json(p, _status(p, run)) for p in [*worst.photos, *failures]]
+            if output is render.Output.CSV:
+                render.print_csv(photos, run.scoring)
+            else:
+                render.print_json(
+                    {"model": render.model_json(run.scoring), "photos": photos, "summary": _summary(run, worst)}
+                )
+    if run.interrupted:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if failures or run.unreadable:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _status(photo: RankedPhoto, run: Run) -> str:
+    if photo.record.failure_kind is not None:
+        return "failed"
+    return "scored" if str(photo.record.path) in run.scored else "cached"
+
+
+def _summary(run: Run, listing: Listing) -> dict[str, Any]:
+    return {
+        "photos": run.found,
+        "scored": len(run.scored),
+        "cached": run.cached,
+        "failed": listing.failed,
+        "interrupted": run.interrupted,
+        "seconds": round(run.scoring_s, 3),
+        "photos_per_second": round(_rate(run), 2),
+        "ignored": dict(run.ignored),
+        "unreadable": run.unreadable,
+    }
+
+
+def _print_tables(run: Run, worst: Listing, best: Listing, failures: list[RankedPhoto]) -> None:
+    from rali import rank
+    from rali_cli import render
+
+    out = render.console()
+    scoring = run.scoring
+    if len(worst.scores):
+        bins = rank.histogram(worst.scores, low=scoring.score_low, high=scoring.score_high)
+        for line in render.histogram_lines(bins, scoring):
+            out.print(line)
+        out.print()
+        out.print(render.photo_table(worst.photos, scoring, title="Worst"))
+        out.print()
+        out.print(render.photo_table(best.photos, scoring, title="Best"))
+        out.print()
+    if failures:
+        out.print(render.failure_table(failures[:_FAILURES_SHOWN], title="Failed"))
+        if len(failures) > _FAILURES_SHOWN:
+            out.print(f"... and {len(failures) - _FAILURES_SHOWN:,} more: rali list --failed")
+        out.print()
+    for path, reason in run.unreadable.items():
+        render.notice(f"Not readable: {render.short_path(path)} ({reason})")
+    rate = f", {_rate(run):.1f} photos/s" if run.scored else ""
+    out.print(
+        f"{run.found:,} photos: {len(run.scored):,} scored, {run.cached:,} cached, {worst.failed:,} failed{rate}"
+    )
+    out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}: {run.info.score_meaning}")
+    if run.info.name == "mini":
+        out.print("mini is the small model inside rali; for the full RALI model see README, section Models.")
+    if run.ignored:
+        kinds = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in run.ignored.most_common(5))
+        out.print(f"Other files, left alone: {kinds}")
+    if run.interrupted:
+        render.notice("Interrupted: what was scored is stored; run the same command again to go on.")
+
+
+def _rate(run: Run) -> float:
+    return len(run.scored) / run.scoring_s if run.scoring_s else 0.0
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C or SIGTERM end the run in good order, and the second at once."""
+    asked: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature is Python's)
+        if asked:
+            sys.exit(ExitCode.INTERRUPTED)
+        asked.append(number)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """Show progress on stderr; say nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("Looking", total=None, rate="")
+        started_s: list[float] = []
+
+        def show(progress: Any) -> None:
+            if progress.total is None:
+                bar.update(task, completed=progress.found)
+                return
+            if not started_s:
+                started_s.append(time.monotonic())
+            elapsed_s = time.monotonic() - started_s[0]
+            rate = f"{progress.done / elapsed_s:.1f}/s" if progress.done and elapsed_s > 0 else ""
+            failed = f" {progress.failed:,} failed" if progress.failed else ""
+            bar.update(
+                task, description="Scoring", completed=progress.done, total=progress.total, rate=rate + failed
+            )
+
+        yield show

@@ -1,0 +1,79 @@
+"""``rali show``: all that is known about one photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rali.config import load_settings
+from rali_cli import options
+from rali_cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from rali.catalog.records import Scoring
+    from rali.listing import Shown
+
+
+def show(
+    photo: Annotated[Path, typer.Argument(help="A photo that was scored.", show_default=False)],
+    model: options.Model = None,
+    recipe: options.Recipe = None,
+    db: options.Db = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show a photo's score, its place in its folder and in the catalog, and what is known about it."""
+    from rali.catalog.catalog import Catalog
+    from rali.listing import choose_scoring, show_photo
+    from rali_cli import render
+
+    settings = load_settings({"db": db, "recipe": recipe})
+    with Catalog(settings.db, create=False) as catalog:
+        scoring = choose_scoring(catalog, model=model, recipe=settings.recipe if recipe else None)
+        shown = show_photo(catalog, scoring, photo)
+    if as_json:
+        document = render.photo_json(shown.in_catalog, shown.status) | {
+            "percentile_in_folder": shown.folder_percentile,
+            "past_scores": [{"replaced_at": when, "score": score} for when, score in shown.past_scores],
+        }
+        render.print_json({"model": render.model_json(scoring), "photos": [document], "summary": {"photos": 1}})
+    else:
+        out = render.console()
+        for name, value in _lines(shown, scoring):
+            out.print(f"{name:<11} {value}", soft_wrap=True)
+    if shown.status == "failed":
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _lines(shown: Shown, scoring: Scoring) -> list[tuple[str, Any]]:
+    from rali.photos.photo import display_path
+    from rali_cli import render
+
+    record = shown.in_catalog.record
+    lines: list[tuple[str, Any]] = [("photo", display_path(record.path))]
+    if record.failure_kind is not None:
+        lines += [("failed", f"{record.failure_kind}: {record.failure_message}")]
+    elif record.score is not None:
+        scale = f"{scoring.score_low:g} to {scoring.score_high:g}, higher is better"
+        lines += [("score", f"{render.format_score(record.score, scoring)} ({scale})")]
+        if shown.folder_percentile is not None and shown.in_catalog.percentile is not None:
+            lines += [
+                ("percentile", f"{shown.folder_percentile:.1f} in its folder, {shown.in_catalog.percentile:.1f} in all")
+            ]
+    else:
+        lines += [("score", "none by this model and recipe yet: rali score")]
+    lines += [("model", f"{scoring.model_name} ({scoring.model_id})"), ("recipe", scoring.recipe)]
+    if record.width and record.height:
+        lines += [("size", f"{record.width} x {record.height} {record.format}, {record.size_bytes:,} bytes")]
+    if record.captured_at:
+        lines += [("taken", record.captured_at.replace("T", " "))]
+    if record.camera:
+        lines += [("camera", display_path(record.camera))]
+    if record.companions:
+        lines += [("companions", ", ".join(map(display_path, record.companions)))]
+    if record.notes:
+        lines += [("note", record.notes)]
+    for when, score in shown.past_scores:
+        lines += [("earlier", f"{render.format_score(score, scoring)}, until {when[:10]}")]
+    return lines

@@ -1,0 +1,26 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Paths = Annotated[list[Path], typer.Argument(help="Folders, and single photos.", show_default=False)]
+SomePaths = Annotated[
+    list[Path] | None, typer.Argument(help="Folders, and single photos; all that the catalog knows if none.")
+]
+Db = Annotated[Path | None, typer.Option("--db", help="The catalog's file. [env: RALI_DB]", show_default=False)]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Model name, or path of a bundle. [env: RALI_MODEL]", show_default=False)
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option("--recipe", help="exact: full decode, float32. fast: the default. [env: RALI_RECIPE]"),
+]
+Include = Annotated[list[str] | None, typer.Option("--include", help="Only photos that match this glob. Repeatable.")]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Leave out what matches this glob. Repeatable.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+AsPaths = Annotated[bool, typer.Option("-0", "--print0", help="Print paths alone, each ended by a NUL byte.")]

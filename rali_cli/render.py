@@ -1,0 +1,205 @@
+"""How answers look: tables for people; JSON, CSV and NUL-ended paths for programs.
+
+What is data goes to stdout, everything else to stderr. Paths come from strangers' cameras and downloads: in tables they
+are escaped, never interpreted as markup; in JSON, bytes that are not UTF-8 are surrogates (``os.fsencode`` undoes it).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rali.catalog.records import Scoring
+from rali.errors import UsageError
+from rali.listing import RankedPhoto
+from rali.photos.photo import display_path
+from rali.rank import Bin
+
+_BAR = "█"
+_BAR_WIDTH = 40
+_CSV_FIELDS = (
+    "path score percentile status error_kind error width height format captured_at camera size_bytes scored_at model "
+    "model_id recipe"
+).split()
+
+
+class Output(Enum):
+    """The form of an answer."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    PATHS = "paths"
+
+
+def choose_output(*, as_json: bool, as_csv: bool, as_paths: bool = False) -> Output:
+    """Turn the three flags into one form.
+
+    Raises:
+        UsageError: more than one was given.
+    """
+    chosen = [
+        output
+        for output, given in ((Output.JSON, as_json), (Output.CSV, as_csv), (Output.PATHS, as_paths))
+        if given
+    ]
+    if len(chosen) > 1:
+        raise UsageError("use one of --json, --csv and -0")
+    return chosen[0] if chosen else Output.TABLE
+
+
+def console() -> Console:
+    """Make a console on stdout that interprets nothing in what it prints."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def notice(message: str) -> None:
+    """Print a line for people on stderr."""
+    print(message, file=sys.stderr)
+
+
+def short_path(path: str | os.PathLike[str]) -> str:
+    """Show a path relative to the current folder where it lies below it, safe to print."""
+    absolute, here = os.fspath(path), os.getcwd().rstrip(os.sep) + os.sep
+    return display_path(absolute.removeprefix(here))
+
+
+# --- for programs --------------------------------------------------------------------------------------------------
+
+
+def model_json(scoring: Scoring) -> dict[str, Any]:
+    """Describe what scores were made by."""
+    return {
+        "name": scoring.model_name,
+        "id": scoring.model_id,
+        "recipe": scoring.recipe,
+        "score_low": scoring.score_low,
+        "score_high": scoring.score_high,
+    }
+
+
+def photo_json(photo: RankedPhoto, status: str) -> dict[str, Any]:
+    """Describe one photo; ``score`` and ``percentile`` are null for a failure, ``error`` for all others."""
+    record = photo.record
+    return {
+        "path": os.fspath(record.path),
+        "score": record.score if status != "failed" else None,
+        "percentile": None if photo.percentile is None else round(photo.percentile, 3),
+        "status": status,
+        "error": record.failure_message,
+        "error_kind": record.failure_kind,
+        "width": record.width,
+        "height": record.height,
+        "format": record.format,
+        "captured_at": record.captured_at,
+        "camera": record.camera,
+        "size_bytes": record.size_bytes,
+        "companions": list(record.companions),
+        "notes": record.notes,
+        "scored_at": record.scored_at,
+    }
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document, in ASCII, so that any file name survives any pipe."""
+    json.dump(document, sys.stdout, indent=1, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def print_csv(photos: Iterable[dict[str, Any]], scoring: Scoring) -> None:
+    """Print photos as RFC 4180 CSV with a header line."""
+    # A name that is not UTF-8 keeps its bytes.
+    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    writer = csv.DictWriter(sys.stdout, _CSV_FIELDS, extrasaction="ignore")
+    writer.writeheader()
+    made_by = {"model": scoring.model_name, "model_id": scoring.model_id, "recipe": scoring.recipe}
+    writer.writerows({**photo, **made_by} for photo in photos)
+
+
+def print_paths(photos: Iterable[RankedPhoto]) -> None:
+    """Print paths as raw bytes, each ended by NUL, for ``xargs -0``."""
+    sys.stdout.flush()
+    for photo in photos:
+        sys.stdout.buffer.write(os.fsencode(photo.record.path) + b"\0")
+    sys.stdout.buffer.flush()
+
+
+# --- for people ----------------------------------------------------------------------------------------------------
+
+
+def photo_table(photos: Sequence[RankedPhoto], scoring: Scoring, *, title: str) -> Table:
+    """Make a table of scored photos."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    table.add_column("score", justify="right")
+    table.add_column("pct", justify="right", style="dim")
+    table.add_column("photo", overflow="fold")
+    table.add_column("taken", style="dim", no_wrap=True)
+    for photo in photos:
+        score = photo.record.score
+        table.add_row(
+            Text("–" if score is None else format_score(score, scoring), style=_score_style(score, scoring)),
+            Text("–" if photo.percentile is None else f"{photo.percentile:.0f}"),
+            Text(_with_companions(photo)),
+            Text((photo.record.captured_at or "").replace("T", " ")[:16]),
+        )
+    return table
+
+
+def failure_table(photos: Sequence[RankedPhoto], *, title: str) -> Table:
+    """Make a table of failures with their reasons."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    table.add_column("why", style="red", no_wrap=True)
+    table.add_column("photo", overflow="fold")
+    table.add_column("what is wrong", style="dim", overflow="fold")
+    for photo in photos:
+        record = photo.record
+        table.add_row(
+            Text(record.failure_kind or ""), Text(short_path(record.path)), Text(record.failure_message or "")
+        )
+    return table
+
+
+def histogram_lines(bins: Sequence[Bin], scoring: Scoring) -> list[Text]:
+    """Draw a histogram, one line a bar, best on top."""
+    most = max([bar.count for bar in bins], default=0) or 1
+    lines = []
+    for bar in reversed(bins):
+        length = round(_BAR_WIDTH * bar.count / most)
+        line = Text(f"{_edge(bar.low, scoring):>6} to {_edge(bar.high, scoring):<6} ", style="dim")
+        line.append(_BAR * max(length, 1 if bar.count else 0), style=_score_style((bar.low + bar.high) / 2, scoring))
+        line.append(f" {bar.count:,}" if bar.count else "", style="default")
+        lines.append(line)
+    return lines
+
+
+def format_score(score: float, scoring: Scoring) -> str:
+    """Show a score with as many digits as mean something on its scale."""
+    span = scoring.score_high - scoring.score_low
+    return f"{score:.1f}" if span >= 50 else f"{score:.3f}"
+
+
+def _edge(value: float, scoring: Scoring) -> str:
+    return f"{value:.0f}" if scoring.score_high - scoring.score_low >= 50 else f"{value:.2f}"
+
+
+def _score_style(score: float | None, scoring: Scoring) -> str:
+    if score is None:
+        return "dim"
+    share = (score - scoring.score_low) / ((scoring.score_high - scoring.score_low) or 1)
+    return "red" if share < 0.4 else "yellow" if share < 0.6 else "green"
+
+
+def _with_companions(photo: RankedPhoto) -> str:
+    """Name a photo, and what else its shot consists of by suffix: ``IMG_1.JPG (+CR3 xmp)``."""
+    suffixes = [os.path.splitext(name)[1].removeprefix(".") for name in photo.record.companions]
+    extra = f" (+{' '.join(suffixes)})" if suffixes else ""
+    return short_path(photo.record.path) + display_path(extra)
