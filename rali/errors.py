@@ -1,20 +1,20 @@
 """Every error that rali raises on purpose.
 
-    RaliError                 one line for people, which says what to do
-    ├── UsageError            an option, variable or config value is wrong
-    ├── UnsafeError           refused, because going on could lose something
-    ├── PathError             a path is missing, unreadable, or holds no photos
-    ├── PhotoError            one photo cannot be scored; has a FailureKind (becomes data, see pipeline.py)
-    ├── DeviceError           the device asked for is not there
-    ├── ModelError
-    │   ├── UnknownModelError     no model of that name, no bundle at that path
-    │   └── DamagedModelError     the file is there and is not what it should be
-    └── CatalogError
-        ├── CatalogBusyError      another process held it for too long
-        ├── CatalogDamagedError   SQLite says that it is malformed
-        ├── CatalogForeignError   not ours: another program's database, or no database at all
-        ├── CatalogTooNewError    written by a later version of rali
-        └── CatalogWriteError     full disk, read-only folder, no permission
+RaliError                 one line for people, which says what to do
+├── UsageError            an option, variable or config value is wrong
+├── UnsafeError           refused, because going on could lose something
+├── PathError             a path is missing, unreadable, or holds no photos
+├── PhotoError            one photo cannot be scored; has a FailureKind (becomes data, see pipeline.py)
+├── DeviceError           the device asked for is not there
+├── ModelError
+│   ├── UnknownModelError     no model of that name, no bundle at that path
+│   └── DamagedModelError     the file is there and is not what it should be
+└── CatalogError
+    ├── CatalogBusyError      another process held it for too long
+    ├── CatalogDamagedError   SQLite says that it is malformed
+    ├── CatalogForeignError   not ours: another program's database, or no database at all
+    ├── CatalogTooNewError    written by a later version of rali
+    └── CatalogWriteError     full disk, read-only folder, no permission
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ def _versions() -> list[Finding]:
     return [
         Finding("rali", True, f"{version('rali')} on Python {platform.python_version()}, {platform.platform()}"),
         Finding("libraries", True, f"{libraries}, SQLite {sqlite3.sqlite_version}"),
-        Finding("config", True, f"{display_path(config_path())}{'' if config_path().is_file() else ' (none: defaults)'}"),
+        Finding(
+            "config", True, f"{display_path(config_path())}{'' if config_path().is_file() else ' (none: defaults)'}"
+        ),
     ]
 
 

@@ -48,22 +48,43 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Listing:
-    """Photos of one scoring; scores of different models or recipes are never mixed.
+class Ranking:
+    """The photos of a scope by one scoring; scores of different models or recipes are never mixed.
 
     Attributes:
         scoring: what the scores were made by.
-        photos: those asked for, in order.
-        scores: of all photos in the scope, ascending [N].
-        failed: how many photos in the scope have no score because they failed.
-        unscored: how many photos in the scope have no score by this scoring, failures not counted.
+        ids, scores, percentiles: of all scored photos in the scope, worst first [N].
+        failed: ids of photos that have no score because they failed.
+        unscored: how many photos have no score by this scoring, failures not counted.
     """
 
+    catalog: Catalog
     scoring: Scoring
-    photos: Sequence[RankedPhoto]
+    ids: NDArray[np.int64]
     scores: NDArray[np.float64]
-    failed: int
+    percentiles: NDArray[np.float64]
+    failed: Sequence[int]
     unscored: int
+
+    def pick(self, wanted: Wanted) -> list[RankedPhoto]:
+        """Return the photos wanted, in the order wanted."""
+        mask = np.ones(len(self.scores), dtype=np.bool_)
+        for values, below, above in (
+            (self.scores, wanted.below, wanted.above),
+            (self.percentiles, wanted.below_percentile, wanted.above_percentile),
+        ):
+            if below is not None:
+                mask &= values < below
+            if above is not None:
+                mask &= values > above
+        chosen = np.flatnonzero(mask)[:: 1 if wanted.order == "worst" else -1][: wanted.limit]
+        records = self.catalog.records(self.ids[chosen], self.scoring)
+        return [RankedPhoto(record, float(self.percentiles[at])) for at, record in zip(chosen, records, strict=True)]
+
+    def failures(self, limit: int | None = None) -> list[RankedPhoto]:
+        """Return the photos that have no score, with the reasons."""
+        records = self.catalog.records(self.failed[:limit], self.scoring)
+        return [RankedPhoto(record, None) for record in records]
 
 
 def choose_scoring(catalog: Catalog, *, model: str | None, recipe: Recipe | None) -> Scoring:
@@ -79,47 +100,21 @@ def choose_scoring(catalog: Catalog, *, model: str | None, recipe: Recipe | None
     raise CatalogError(f"the catalog has no scores{' ' + asked if asked else ''} yet; run: rali score FOLDER")
 
 
-def list_photos(catalog: Catalog, scoring: Scoring, scope: Scope, wanted: Wanted) -> Listing:
-    """Rank the photos of ``scope`` and pick those wanted.
+def rank_photos(catalog: Catalog, scoring: Scoring, scope: Scope) -> Ranking:
+    """Rank the photos of ``scope``.
 
     Raises:
         PathError: the catalog knows no photo in the scope.
     """
-    ids, scores = catalog.ranking(scoring, scope)
-    failed = catalog.failed(scope)
     listed = catalog.count_listed(scope)
     if not listed:
         where = " in " + ", ".join(map(display_path, scope.roots)) if scope.roots else ""
-        raise PathError(f"the catalog knows no photos{where}; run: rali score FOLDER")
-    percentiles = rank.percentiles(scores)
-    chosen = np.flatnonzero(_mask(scores, percentiles, wanted))
-    if wanted.order == "best":
-        chosen = chosen[::-1]
-    chosen = chosen[: wanted.limit]
-    records = catalog.records(ids[chosen], scoring)
-    photos = [RankedPhoto(record, float(percentiles[at])) for at, record in zip(chosen, records, strict=True)]
-    unscored = max(0, listed - len(ids) - len(failed)) if not (scope.include or scope.exclude) else 0
-    return Listing(scoring, photos, scores, len(failed), unscored)
-
-
-def failed_photos(catalog: Catalog, scoring: Scoring, scope: Scope) -> list[RankedPhoto]:
-    """Return the photos of ``scope`` that have no score, with the reasons."""
-    return [RankedPhoto(record, None) for record in catalog.records(catalog.failed(scope), scoring)]
-
-
-def _mask(
-    scores: NDArray[np.float64], percentiles: NDArray[np.float64], wanted: Wanted
-) -> NDArray[np.bool_]:
-    mask = np.ones(len(scores), dtype=np.bool_)
-    for values, below, above in (
-        (scores, wanted.below, wanted.above),
-        (percentiles, wanted.below_percentile, wanted.above_percentile),
-    ):
-        if below is not None:
-            mask &= values < below
-        if above is not None:
-            mask &= values > above
-    return mask
+        raise PathError(f"the catalog knows no such photos{where}; run: rali score FOLDER")
+    ids, scores = catalog.ranking(scoring, scope)
+    failed = catalog.failed(scope)
+    # Globs are not counted by the catalog, so with them nothing can be said of what has no score.
+    unscored = 0 if scope.include or scope.exclude else max(0, listed - len(ids) - len(failed))
+    return Ranking(catalog, scoring, ids, scores, rank.percentiles(scores), failed, unscored)
 
 
 @dataclass(frozen=True)

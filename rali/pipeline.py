@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 import numpy as np
 
@@ -82,7 +81,7 @@ def score_photos(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     retry_failed: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Bring the catalog's scores of all photos below ``paths`` up to date.
@@ -160,19 +159,23 @@ def _survey(
     """Compare what is on disk with what is remembered; return the photos that have to be read."""
     waiting: list[Photo] = []
     visited: set[str] = set()
-    for folder, group in groupby(scan, key=lambda photo: os.path.dirname(photo.file)):
+    for folder, photos in scan.folders():
         if stop():
             run.interrupted = True
             return waiting
         visited.add(folder)
-        photos = {os.path.basename(photo.file): photo for photo in group}
         known = catalog.known_in(folder, run.scoring)
         if catalog.adopt(photo for name, photo in photos.items() if name not in known):
             known = catalog.known_in(folder, run.scoring)
         moved: list[tuple[KnownPhoto, Photo]] = []
         for name, photo in photos.items():
             before = known.get(name)
-            if before is None or not _unchanged(before, photo):
+            if (
+                before is None
+                or before.size_bytes != photo.size_bytes
+                or before.mtime_ns != photo.mtime_ns
+                or before.inode != photo.inode
+            ):
                 waiting.append(photo)
                 continue
             if not before.listed or before.companions != photo.companions:
@@ -197,13 +200,7 @@ def _survey(
     return waiting
 
 
-def _unchanged(before: KnownPhoto, photo: Photo) -> bool:
-    return (before.size_bytes, before.mtime_ns, before.inode) == (photo.size_bytes, photo.mtime_ns, photo.inode)
-
-
-def _unlist_gone(
-    catalog: Catalog, folder: str, known: dict[str, KnownPhoto], photos: dict[str, Photo]
-) -> None:
+def _unlist_gone(catalog: Catalog, folder: str, known: dict[str, KnownPhoto], photos: dict[str, Photo]) -> None:
     """Take out of rankings what is no longer on disk, or has become part of another photo's shot."""
     companions = {name for photo in photos.values() for name in photo.companions}
     gone = [
@@ -298,4 +295,6 @@ def _nothing_found(given: Sequence[str], run: Run) -> str:
     if run.scope.include or run.scope.exclude:
         return f"no photos in {shown} match: check --include and --exclude"
     others = sum(run.ignored.values())
-    return f"no photos in {shown}" + (f" ({others:,} other files)" if others else "") + ": give a folder that holds some"
+    return (
+        f"no photos in {shown}" + (f" ({others:,} other files)" if others else "") + ": give a folder that holds some"
+    )

@@ -212,4 +212,3 @@ def _serve(connection: Connection, shared: Any, work: Work) -> None:
         while True:
             slot, task = connection.recv()
             connection.send(work(task, buffer[slot * size : (slot + 1) * size]))
-

@@ -26,10 +26,12 @@ from rali.rank import Bin
 
 _BAR = "█"
 _BAR_WIDTH = 40
-_CSV_FIELDS = (
-    "path score percentile status error_kind error width height format captured_at camera size_bytes scored_at model "
-    "model_id recipe"
-).split()
+# fmt: off
+_CSV_FIELDS = [
+    "path", "score", "percentile", "status", "error_kind", "error", "width", "height", "format", "captured_at",
+    "camera", "size_bytes", "scored_at", "model", "model_id", "recipe",
+]
+# fmt: on
 
 
 class Output(Enum):
@@ -48,9 +50,7 @@ def choose_output(*, as_json: bool, as_csv: bool, as_paths: bool = False) -> Out
         UsageError: more than one was given.
     """
     chosen = [
-        output
-        for output, given in ((Output.JSON, as_json), (Output.CSV, as_csv), (Output.PATHS, as_paths))
-        if given
+        output for output, given in ((Output.JSON, as_json), (Output.CSV, as_csv), (Output.PATHS, as_paths)) if given
     ]
     if len(chosen) > 1:
         raise UsageError("use one of --json, --csv and -0")

@@ -42,6 +42,7 @@ REPEATS = 5
 
 
 def main() -> None:
+    """Run one benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     commands = parser.add_subparsers(dest="command", required=True)

@@ -29,7 +29,6 @@ from torch import Tensor
 
 import mini_views
 from mini_views import DISTORTIONS, PREPROCESSING, SEED, Pixels, View, distort, read_scores, seen, training_views
-
 from rali.model.bundle import load_tensors, write_bundle
 from rali.model.efficientnet import LITE0_STAGES, STEM_CHANNELS, ConvReLU6, EfficientNetLite, EfficientNetLiteConfig
 from rali.model.golden import golden_pixels
@@ -93,7 +92,8 @@ def folded_encoder() -> EfficientNetLite:
         prefix = f"_blocks.{index}"
         if isinstance(block.expand, ConvReLU6):
             fold(block.expand, f"{prefix}._expand_conv", f"{prefix}._bn0")
-        assert isinstance(block.depthwise, ConvReLU6) and isinstance(block.project, ConvReLU6)
+        assert isinstance(block.depthwise, ConvReLU6)
+        assert isinstance(block.project, ConvReLU6)
         fold(block.depthwise, f"{prefix}._depthwise_conv", f"{prefix}._bn1")
         fold(block.project, f"{prefix}._project_conv", f"{prefix}._bn2")
     return encoder.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore

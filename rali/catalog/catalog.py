@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,14 +106,11 @@ class Catalog:
 
     def score_of(self, content_hash: bytes, scoring: Scoring) -> float | None:
         """Return the score of a content, whatever file it came from; None if there is none yet."""
-        row = next(
-            self._rows(
-                "SELECT s.score FROM contents c JOIN scores s ON s.content_id = c.id WHERE c.hash = ? AND scoring_id = ?",
-                (content_hash, scoring.id),
-            ),
-            None,
+        rows = self._rows(
+            "SELECT s.score FROM contents c JOIN scores s ON s.content_id = c.id WHERE c.hash = ? AND scoring_id = ?",
+            (content_hash, scoring.id),
         )
-        return None if row is None else row[0]
+        return rows[0][0] if rows else None
 
     def adopt(self, photos: Iterable[Photo]) -> int:
         """Give renamed files the content they had, without opening them; return how many there were.
@@ -129,7 +126,7 @@ class Catalog:
                 """,
                 (_signed(photo.inode), photo.size_bytes, photo.mtime_ns, _signed(photo.device)),
             )
-            known += [(photo, content_id) for (content_id,) in islice(rows, 1)]
+            known += [(photo, content_id) for (content_id,) in rows[:1]]
         if known:
             with writing(self._db, self.path) as connection:
                 for photo, content_id in known:
@@ -200,7 +197,7 @@ class Catalog:
             """,
             [scoring.id, *values],
         )
-        found = np.fromiter(rows, dtype=[("id", np.int64), ("score", np.float64)])
+        found = np.array(rows, dtype=[("id", np.int64), ("score", np.float64)])
         if scope.include or scope.exclude:
             found = found[np.isin(found["id"], self._let_through(found["id"], scope))]
         order = np.lexsort((found["id"], found["score"]))
@@ -210,7 +207,10 @@ class Catalog:
         """Return the ids of listed photos in ``scope`` that have no score because they failed."""
         source, conditions, values = _in_scope(scope)
         rows = self._rows(
-            f"SELECT p.id FROM {source} JOIN failures x ON x.photo_id = p.id WHERE p.listed AND {conditions} ORDER BY p.id",
+            f"""
+            SELECT p.id FROM {source} JOIN failures x ON x.photo_id = p.id
+            WHERE p.listed AND {conditions} ORDER BY p.id
+            """,
             values,
         )
         return self._let_through([photo_id for (photo_id,) in rows], scope)
@@ -243,14 +243,11 @@ class Catalog:
     def find(self, file: str) -> int | None:
         """Return the id of the photo at an absolute path; None if the catalog has never seen it."""
         folder, name = os.path.split(file)
-        row = next(
-            self._rows(
-                "SELECT p.id FROM photos p JOIN folders f ON f.id = p.folder_id WHERE f.path = ? AND p.name = ?",
-                (os.fsencode(folder), os.fsencode(name)),
-            ),
-            None,
+        rows = self._rows(
+            "SELECT p.id FROM photos p JOIN folders f ON f.id = p.folder_id WHERE f.path = ? AND p.name = ?",
+            (os.fsencode(folder), os.fsencode(name)),
         )
-        return None if row is None else int(row[0])
+        return rows[0][0] if rows else None
 
     def past_scores(self, photo_id: int, scoring: Scoring) -> list[tuple[str, float]]:
         """Return when a photo's earlier contents were replaced, and what they had scored, oldest first."""
@@ -262,12 +259,12 @@ class Catalog:
             """,
             (scoring.id, photo_id),
         )
-        return list(rows)
+        return [(replaced_at, score) for replaced_at, score in rows]
 
     def counts(self) -> dict[str, int]:
         """Return how many photos, contents, scores and failures the catalog holds."""
         tables = ("photos", "contents", "scores", "failures")
-        return {table: next(self._rows(f"SELECT count(*) FROM {table}"))[0] for table in tables}
+        return {table: self._rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables}
 
     def check(self) -> str | None:
         """Have SQLite read through the whole catalog; return what is wrong with it, or None."""
@@ -277,9 +274,9 @@ class Catalog:
 
     # ---------------------------------------------------------------------------------------------------------
 
-    def _rows(self, sql: str, values: Sequence[object] = ()) -> Iterator[tuple]:  # type: ignore[type-arg]
+    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with explained(self.path):
-            yield from self._db.conn.execute(sql, values)
+            return self._db.conn.execute(sql, values).fetchall()
 
     def _scorings(self, tail: str, values: Sequence[object]) -> list[Scoring]:
         columns = "id, model_id, recipe, model_name, score_low, score_high"
@@ -403,7 +400,8 @@ def _upsert_photo(
         connection.execute("INSERT INTO history VALUES (?, ?, ?)", (photo_id, old_content_id, now))
     connection.execute(
         """
-        UPDATE photos SET device = ?, inode = ?, size_bytes = ?, mtime_ns = ?, companions = ?, content_id = ?, listed = 1
+        UPDATE photos SET device = ?, inode = ?, size_bytes = ?, mtime_ns = ?, companions = ?, content_id = ?,
+            listed = 1
         WHERE id = ?
         """,
         (*values, photo_id),
@@ -412,7 +410,7 @@ def _upsert_photo(
 
 
 def _state(outcome: Outcome) -> FileState:
-    """The state of the very file that was read, where one was: the scan's look was earlier."""
+    """Return the state of the very file that was read, where one was: the scan's look was earlier."""
     state = outcome.prepared.state if outcome.prepared else _scanned_state(outcome.photo)
     if outcome.failure is not None and outcome.failure.kind in TRANSIENT_FAILURES:
         return replace(state, mtime_ns=-1)  # equal to no file's: the next run looks again
@@ -423,7 +421,7 @@ def _scanned_state(photo: Photo) -> FileState:
     return FileState(photo.device, photo.inode, photo.size_bytes, photo.mtime_ns)
 
 
-def _record(row: tuple) -> PhotoRecord:  # type: ignore[type-arg]
+def _record(row: tuple[Any, ...]) -> PhotoRecord:
     photo_id, folder, name, score, size_bytes, companions, *content, scored_at, kind, message = row
     format_, width, height, captured_at, camera, notes = content
     return PhotoRecord(

@@ -1,13 +1,13 @@
 """The catalog's tables, as sqlite-utils migrations: each runs in one transaction with the record that it ran.
 
-    folders    one row a folder
-    photos     one row a file name: its state on disk, and which content it holds
-    contents   one row a content, whatever its name: what the file says of itself
-    scorings   one row a (model, recipe): what a score was made by
-    scores     content x scoring -> score
-    embeddings content x scoring -> float16 vector; apart from scores, so that ranking reads no vectors
-    failures   why a photo has no score
-    history    which contents a photo held before: its past scores are theirs
+folders    one row a folder
+photos     one row a file name: its state on disk, and which content it holds
+contents   one row a content, whatever its name: what the file says of itself
+scorings   one row a (model, recipe): what a score was made by
+scores     content x scoring -> score
+embeddings content x scoring -> float16 vector; apart from scores, so that ranking reads no vectors
+failures   why a photo has no score
+history    which contents a photo held before: its past scores are theirs
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def read_info(path: Path) -> BundleInfo:
         header = json.loads(metadata["rali"])
         if header["format_version"] != FORMAT_VERSION:
             raise DamagedModelError(
-                f"{path} is a bundle of format {header['format_version']}; this rali reads {FORMAT_VERSION}: update rali"
+                f"{path} has bundle format {header['format_version']}; this rali reads {FORMAT_VERSION}: update it"
             )
         return BundleInfo(
             name=str(header["name"]),

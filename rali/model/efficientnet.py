@@ -92,9 +92,7 @@ class EfficientNetLite(nn.Module):
             blocks: list[nn.Module] = []
             for index in range(repeats):
                 blocks.append(
-                    InvertedResidual(
-                        inputs, channels, kernel, stride=stride if index == 0 else 1, expansion=expansion
-                    )
+                    InvertedResidual(inputs, channels, kernel, stride=stride if index == 0 else 1, expansion=expansion)
                 )
                 inputs = channels
             stages.append(nn.Sequential(*blocks))

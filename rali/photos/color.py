@@ -75,7 +75,7 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
-    """True for the many copies of sRGB, which need no conversion: it would only round every pixel once more."""
+    """Tell the many copies of sRGB, which need no conversion: it would round every pixel once more."""
     return "srgb" in (profile.profile.profile_description or "").lower()
 
 

@@ -37,6 +37,7 @@ _PILLOW_FORMATS = {
     Format.AVIF: ("AVIF",),
 }
 
+
 @dataclass(frozen=True)
 class FileState:
     """What ``fstat`` said of the very file that was read."""
@@ -132,9 +133,7 @@ def _decode(
     return Decoded(upright, width, height, format, state, identity, shot, notes)
 
 
-def _decode_raw(
-    file: str, stream: BinaryIO, data: Data, state: FileState, preview_px: int, limit_px: int
-) -> Decoded:
+def _decode_raw(file: str, stream: BinaryIO, data: Data, state: FileState, preview_px: int, limit_px: int) -> Decoded:
     from rali.photos import raw  # LibRaw takes a tenth of a second to load, and most folders hold no RAW
 
     with _pillow_errors():
@@ -165,7 +164,7 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _oriented(width: int, height: int, upright: Image.Image) -> tuple[int, int]:
-    """The photo's own size, turned as its upright picture is."""
+    """Return the photo's own size, turned as its upright picture is."""
     turned = (upright.width > upright.height) != (width > height)
     return (height, width) if turned else (width, height)
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-RAW_SUFFIXES = frozenset(
-    ".3fr .ari .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf .ori .pef "
-    ".raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
-)
-JPEG_SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif".split())
-HEIF_SUFFIXES = frozenset(".heic .heif .hif".split())
-OTHER_SUFFIXES = frozenset(".png .webp .tif .tiff .bmp .dib .gif .avif .mpo".split())
+# fmt: off
+RAW_SUFFIXES = frozenset({
+    ".3fr", ".ari", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".k25",
+    ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".ori", ".pef", ".raf", ".raw", ".rw2", ".rwl",
+    ".sr2", ".srf", ".srw", ".x3f",
+})
+# fmt: on
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+OTHER_SUFFIXES = frozenset({".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".avif", ".mpo"})
 PHOTO_SUFFIXES = RAW_SUFFIXES | JPEG_SUFFIXES | HEIF_SUFFIXES | OTHER_SUFFIXES
 # What belongs to a photo of the same name: edits, ratings, Apple's adjustments, a Live Photo's film, a voice memo.
-SIDECAR_SUFFIXES = frozenset(".xmp .aae .mov .thm .wav .dop .pp3 .on1 .cos .vrd".split())
+SIDECAR_SUFFIXES = frozenset({".xmp", ".aae", ".mov", ".thm", ".wav", ".dop", ".pp3", ".on1", ".cos", ".vrd"})
 
 
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """A photo file as a folder listing shows it.
+class Photo(NamedTuple):
+    """A photo file as a folder listing shows it (a tuple, because a scan makes one for every file).
 
     Attributes:
         file: absolute path, decoded with ``os.fsdecode`` (may hold surrogates).
@@ -44,9 +46,9 @@ class Photo:
 
 
 def display_path(path: str | os.PathLike[str]) -> str:
-    """Return ``path`` so that a terminal shows it on one line and nothing in it acts on the terminal.
+    r"""Return ``path`` so that a terminal shows it on one line and nothing in it acts on the terminal.
 
-    Bytes that are not UTF-8 appear as ``\\xe9``; control, formatting and right-to-left characters are escaped.
+    Bytes that are not UTF-8 appear as ``\xe9``; control, formatting and right-to-left characters are escaped.
     """
     return "".join(
         character if character.isprintable() and unicodedata.category(character) != "Cf" else _escape(character)

@@ -76,12 +76,12 @@ def _preview(raw: rawpy.RawPy) -> tuple[Image.Image | None, bytes]:
         thumb = raw.extract_thumb()
     except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
         return None, b""
-    if thumb.format != rawpy.ThumbFormat.JPEG:
+    if not isinstance(thumb.data, bytes):
         return Image.fromarray(thumb.data), thumb.data.tobytes()
     if b"\xff\xd9" not in thumb.data[-256:]:  # cut off; the sensor's data may be whole
         return None, b""
     try:
-        return Image.open(io.BytesIO(thumb.data), formats=("JPEG",)), bytes(thumb.data)
+        return Image.open(io.BytesIO(thumb.data), formats=("JPEG",)), thumb.data
     except (UnidentifiedImageError, OSError):
         return None, b""
 

@@ -9,6 +9,7 @@ from mmap import mmap
 
 Data = bytes | mmap
 
+
 class Format(StrEnum):
     """The container formats that rali reads."""
 
@@ -64,12 +65,12 @@ def sniff(data: Data) -> Format | None:
 
 
 def may_be_raw(head: bytes) -> bool:
-    """True if a file that begins with ``head`` (64 bytes) can be a RAW, and so should not be read whole."""
+    """Tell if a file that begins with ``head`` (64 bytes) can be a RAW, and so should not be read whole."""
     return head.startswith((*_RAW_MAGIC, *_TIFF_MAGIC)) or head[4:12] == b"ftypcrx "
 
 
 def is_whole(data: Data, format: Format) -> bool:
-    """False if the end of the file is missing, as far as the container can tell.
+    """Tell if the end of the file is there, as far as the container says.
 
     Decoders fill what is missing with grey, or stop without a word once the last row has been drawn; a photo of
     which a part is gone must become a failure instead.
@@ -81,7 +82,7 @@ def is_whole(data: Data, format: Format) -> bool:
     if format is Format.GIF:
         return bytes(data[-64:]).rstrip(b"\0\r\n ").endswith(b";")
     if format is Format.WEBP:
-        return len(data) >= 8 + struct.unpack_from("<I", data, 4)[0]
+        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
     if format is Format.BMP:
         return _bmp_end(data) <= len(data)
     if format in (Format.HEIF, Format.AVIF):
@@ -107,7 +108,7 @@ def _sniff_boxes(head: bytes) -> Format | None:
 
 
 def _jpeg_has_end(data: Data) -> bool:
-    """True if an end marker follows the first scan; one inside the EXIF thumbnail does not count."""
+    """Tell if an end marker follows the first scan; one inside the EXIF thumbnail does not count."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -164,7 +165,7 @@ Tags = dict[int, tuple[int, ...]]
 
 
 def _is_raw_tiff(data: Data) -> bool:
-    """True if a TIFF holds sensor data: Canon's mark, a DNG version, a colour filter array, a maker's compression."""
+    """Tell if a TIFF holds sensor data: Canon's mark, a DNG version, a colour filter array, a maker's compression."""
     if bytes(data[8:10]) == b"CR":
         return True
     for tags in _tiff_ifds(data):

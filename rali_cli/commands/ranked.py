@@ -63,7 +63,9 @@ def list_command(
     since: Annotated[
         str | None, typer.Option("--since", help="Taken at this time or later: 2026, 2026-05, 2026-05-01T12:00.")
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Taken at this time or earlier; a day counts whole.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Taken at this time or earlier; a day counts whole.")
+    ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Photos without a score, with the reason, instead.")] = False,
     best_first: Annotated[bool, typer.Option("--best-first", help="Best first; worst first otherwise.")] = False,
     count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="At most so many.")] = None,
@@ -121,7 +123,7 @@ def _show_ranked(
     failed: bool = False,
 ) -> None:
     from rali.catalog.catalog import Catalog
-    from rali.listing import choose_scoring, failed_photos, list_photos, scope_of
+    from rali.listing import choose_scoring, rank_photos, scope_of
     from rali_cli import render
 
     output = render.choose_output(as_json=as_json, as_csv=as_csv, as_paths=as_paths)
@@ -129,23 +131,25 @@ def _show_ranked(
     with Catalog(settings.db, create=False) as catalog:
         scoring = choose_scoring(catalog, model=model, recipe=settings.recipe if recipe else None)
         scope = scope_of(paths or (), include=include or (), exclude=exclude or (), since=since, until=until)
-        listing = list_photos(catalog, scoring, scope, wanted)
-        photos = failed_photos(catalog, scoring, scope)[: wanted.limit] if failed else listing.photos
+        ranking = rank_photos(catalog, scoring, scope)
+        photos = ranking.failures(wanted.limit) if failed else ranking.pick(wanted)
         status = "failed" if failed else "cached"
         if output is render.Output.PATHS:
             render.print_paths(photos)
         elif output is render.Output.CSV:
             render.print_csv((render.photo_json(photo, status) for photo in photos), scoring)
         elif output is render.Output.JSON:
-            summary = {"photos": len(listing.scores), "failed": listing.failed, "unscored": listing.unscored}
+            summary = {"photos": len(ranking.ids), "failed": len(ranking.failed), "unscored": ranking.unscored}
             documents = [render.photo_json(photo, status) for photo in photos]
             render.print_json({"model": render.model_json(scoring), "photos": documents, "summary": summary})
         else:
             out = render.console()
-            make_table = render.failure_table if failed else render.photo_table
-            out.print(make_table(photos, title=title) if failed else render.photo_table(photos, scoring, title=title))
+            if failed:
+                out.print(render.failure_table(photos, title="Failed"))
+            else:
+                out.print(render.photo_table(photos, scoring, title=title))
             out.print()
-            out.print(f"{len(photos):,} of {len(listing.scores):,} scored photos, {listing.failed:,} failed")
+            out.print(f"{len(ranking.ids):,} scored photos, {len(ranking.failed):,} failed; {len(photos):,} shown")
             out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}")
-            if listing.unscored:
-                out.print(f"{listing.unscored:,} photos have no score by this model and recipe yet: rali score")
+            if ranking.unscored:
+                out.print(f"{ranking.unscored:,} photos have no score by this model and recipe yet: rali score")

@@ -17,7 +17,7 @@ from rali_cli import options
 from rali_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from rali.listing import Listing, RankedPhoto
+    from rali.listing import RankedPhoto, Ranking
     from rali.pipeline import Progress, Run
 
 _SHOWN = 5
@@ -34,7 +34,8 @@ def score(
     pairs: Annotated[
         str | None,
         typer.Option(
-            "--pairs", help="together: a RAW and its JPEG are one shot (default). each: score every file. [env: RALI_PAIRS]"
+            "--pairs",
+            help="together: a RAW and its JPEG are one shot (default). each: score every file. [env: RALI_PAIRS]",
         ),
     ] = None,
     include: options.Include = None,
@@ -55,7 +56,7 @@ def score(
     Only what is new or changed is read. Ctrl-C keeps what is done; the next run goes on from there.
     """
     from rali.catalog.catalog import Catalog
-    from rali.listing import Wanted, failed_photos, list_photos
+    from rali.listing import Wanted, rank_photos
     from rali.pipeline import score_photos
     from rali_cli import render
 
@@ -85,23 +86,21 @@ def score(
                 on_progress=on_progress,
                 stop=stop,
             )
-        failures = failed_photos(catalog, run.scoring, run.scope)
-        limit = None if output is not render.Output.TABLE else _SHOWN
-        worst = list_photos(catalog, run.scoring, run.scope, Wanted("worst", limit))
+        if run.interrupted and not catalog.count_listed(run.scope):
+            raise typer.Exit(ExitCode.INTERRUPTED)
+        ranking = rank_photos(catalog, run.scoring, run.scope)
         if output is render.Output.TABLE:
-            best = list_photos(catalog, run.scoring, run.scope, Wanted("best", limit))
-            _print_tables(run, worst, best, failures)
+            _print_tables(run, ranking)
         else:
-            photos = [render.photo_json(p, _status(p, run)) for p in [*worst.photos, *failures]]
+            photos = [render.photo_json(p, _status(p, run)) for p in [*ranking.pick(Wanted()), *ranking.failures()]]
             if output is render.Output.CSV:
                 render.print_csv(photos, run.scoring)
             else:
-                render.print_json(
-                    {"model": render.model_json(run.scoring), "photos": photos, "summary": _summary(run, worst)}
-                )
+                summary = _summary(run, ranking)
+                render.print_json({"model": render.model_json(run.scoring), "photos": photos, "summary": summary})
     if run.interrupted:
         raise typer.Exit(ExitCode.INTERRUPTED)
-    if failures or run.unreadable:
+    if ranking.failed or run.unreadable:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
@@ -111,12 +110,12 @@ def _status(photo: RankedPhoto, run: Run) -> str:
     return "scored" if str(photo.record.path) in run.scored else "cached"
 
 
-def _summary(run: Run, listing: Listing) -> dict[str, Any]:
+def _summary(run: Run, ranking: Ranking) -> dict[str, Any]:
     return {
         "photos": run.found,
         "scored": len(run.scored),
         "cached": run.cached,
-        "failed": listing.failed,
+        "failed": len(ranking.failed),
         "interrupted": run.interrupted,
         "seconds": round(run.scoring_s, 3),
         "photos_per_second": round(_rate(run), 2),
@@ -125,31 +124,32 @@ def _summary(run: Run, listing: Listing) -> dict[str, Any]:
     }
 
 
-def _print_tables(run: Run, worst: Listing, best: Listing, failures: list[RankedPhoto]) -> None:
+def _print_tables(run: Run, ranking: Ranking) -> None:
     from rali import rank
+    from rali.listing import Wanted
     from rali_cli import render
 
     out = render.console()
     scoring = run.scoring
-    if len(worst.scores):
-        bins = rank.histogram(worst.scores, low=scoring.score_low, high=scoring.score_high)
+    if len(ranking.scores):
+        bins = rank.histogram(ranking.scores, low=scoring.score_low, high=scoring.score_high)
         for line in render.histogram_lines(bins, scoring):
             out.print(line)
         out.print()
-        out.print(render.photo_table(worst.photos, scoring, title="Worst"))
+        out.print(render.photo_table(ranking.pick(Wanted("worst", _SHOWN)), scoring, title="Worst"))
         out.print()
-        out.print(render.photo_table(best.photos, scoring, title="Best"))
+        out.print(render.photo_table(ranking.pick(Wanted("best", _SHOWN)), scoring, title="Best"))
         out.print()
-    if failures:
-        out.print(render.failure_table(failures[:_FAILURES_SHOWN], title="Failed"))
-        if len(failures) > _FAILURES_SHOWN:
-            out.print(f"... and {len(failures) - _FAILURES_SHOWN:,} more: rali list --failed")
+    if ranking.failed:
+        out.print(render.failure_table(ranking.failures(_FAILURES_SHOWN), title="Failed"))
+        if len(ranking.failed) > _FAILURES_SHOWN:
+            out.print(f"... and {len(ranking.failed) - _FAILURES_SHOWN:,} more: rali list --failed")
         out.print()
     for path, reason in run.unreadable.items():
         render.notice(f"Not readable: {render.short_path(path)} ({reason})")
     rate = f", {_rate(run):.1f} photos/s" if run.scored else ""
     out.print(
-        f"{run.found:,} photos: {len(run.scored):,} scored, {run.cached:,} cached, {worst.failed:,} failed{rate}"
+        f"{run.found:,} photos: {len(run.scored):,} scored, {run.cached:,} cached, {len(ranking.failed):,} failed{rate}"
     )
     out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}: {run.info.score_meaning}")
     if run.info.name == "mini":
@@ -189,7 +189,7 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
 def _progress() -> Iterator[Callable[[Progress], None]]:
     """Show progress on stderr; say nothing where that is not a terminal."""
     if not sys.stderr.isatty():
-        yield lambda progress: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -215,8 +215,6 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
             elapsed_s = time.monotonic() - started_s[0]
             rate = f"{progress.done / elapsed_s:.1f}/s" if progress.done and elapsed_s > 0 else ""
             failed = f" {progress.failed:,} failed" if progress.failed else ""
-            bar.update(
-                task, description="Scoring", completed=progress.done, total=progress.total, rate=rate + failed
-            )
+            bar.update(task, description="Scoring", completed=progress.done, total=progress.total, rate=rate + failed)
 
         yield show

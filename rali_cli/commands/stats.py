@@ -5,6 +5,8 @@ from __future__ import annotations
 from rali.config import load_settings
 from rali_cli import options
 
+_QUANTILES = {"min": 0, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95, "max": 100}
+
 
 def stats(
     paths: options.SomePaths = None,
@@ -20,26 +22,26 @@ def stats(
 
     from rali import rank
     from rali.catalog.catalog import Catalog
-    from rali.listing import Wanted, choose_scoring, failed_photos, list_photos, scope_of
+    from rali.listing import choose_scoring, rank_photos, scope_of
     from rali_cli import render
 
     settings = load_settings({"db": db, "recipe": recipe})
     with Catalog(settings.db, create=False) as catalog:
         scoring = choose_scoring(catalog, model=model, recipe=settings.recipe if recipe else None)
         scope = scope_of(paths or ())
-        listing = list_photos(catalog, scoring, scope, Wanted(limit=0))
-        failures = Counter(str(photo.record.failure_kind) for photo in failed_photos(catalog, scoring, scope))
-    bins = rank.histogram(listing.scores, low=scoring.score_low, high=scoring.score_high)
-    quantiles = np.percentile(listing.scores, [0, 5, 25, 50, 75, 95, 100]) if len(listing.scores) else []
-    spread = dict(zip(("min", "p5", "p25", "median", "p75", "p95", "max"), map(float, quantiles), strict=False))
-    if len(listing.scores):
-        spread["mean"] = float(listing.scores.mean())
+        ranking = rank_photos(catalog, scoring, scope)
+        failures = Counter(str(photo.record.failure_kind) for photo in ranking.failures())
+    bins = rank.histogram(ranking.scores, low=scoring.score_low, high=scoring.score_high)
+    spread: dict[str, float] = {}
+    if len(ranking.scores):
+        quantiles = np.percentile(ranking.scores, list(_QUANTILES.values()))
+        spread = dict(zip(_QUANTILES, map(float, quantiles), strict=True)) | {"mean": float(ranking.scores.mean())}
     if as_json:
         summary = {
-            "photos": len(listing.scores),
-            "failed": listing.failed,
+            "photos": len(ranking.scores),
+            "failed": len(ranking.failed),
             "failures": dict(failures),
-            "unscored": listing.unscored,
+            "unscored": ranking.unscored,
             "scores": spread,
             "histogram": [{"low": b.low, "high": b.high, "count": b.count} for b in bins],
         }
@@ -50,7 +52,9 @@ def stats(
         out.print(line)
     out.print()
     out.print("  ".join(f"{name} {render.format_score(value, scoring)}" for name, value in spread.items()))
-    out.print(f"{len(listing.scores):,} scored photos, {listing.failed:,} failed, {listing.unscored:,} not scored yet")
+    out.print(
+        f"{len(ranking.scores):,} scored photos, {len(ranking.failed):,} failed, {ranking.unscored:,} not scored yet"
+    )
     for kind, count in failures.most_common():
         out.print(f"  {count:,} {kind}")
     out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}")
