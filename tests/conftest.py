@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,3 +34,65 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared: more real photos")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a whole model of a few kilobytes, which scores in a millisecond."""
+    from fakes import write_tiny_bundle
+
+    return write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny.safetensors").path
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run of the command line gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def rali(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[..., Answer]]:
+    """Return a function that runs the command line in this process: all of ``main``, signals and exit code too."""
+    from rali_cli.app import main
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str | os.PathLike[str]) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["rali", *map(os.fspath, arguments)])
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        sys.stdout.flush()
+        captured = capfdbinary.readouterr()
+        out, err = (part.decode("utf-8", "surrogateescape") for part in captured)
+        return Answer(int(ended.value.code or 0), out, err)
+
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def rali_process() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs the command line as a user does, in a process of its own."""
+
+    def run(*arguments: str | os.PathLike[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "rali_cli", *map(os.fspath, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=25, **options)
+
+    return run
+
+
+@pytest.fixture
+def rows(own_world: Path) -> Callable[..., list[tuple[Any, ...]]]:
+    """Return a function that asks the catalog a question through a second, plain connection."""
+
+    def ask(sql: str, *values: object, db: Path = own_world / "catalog.db") -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
+            return connection.execute(sql, values).fetchall()
+
+    return ask

@@ -60,7 +60,7 @@ class ConvReLU6(nn.Module):
         if self.extra_padding:
             x = functional.pad(x, self.extra_padding * 2)
         x = self.conv(x)
-        return functional.relu6(x) if self.activate else x
+        return functional.relu6(x, inplace=not x.requires_grad) if self.activate else x
 
 
 class InvertedResidual(nn.Module):
