@@ -18,6 +18,36 @@ Recipe = Literal["exact", "fast"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
+# The model that ships inside rali.
+EMBEDDED_MODEL = "mini"
+
+
+def models_folder() -> Path:
+    """Folder in which models of the user's own lie: ``RALI_MODELS``, or the platform's data folder."""
+    chosen = os.environ.get("RALI_MODELS")
+    return Path(chosen) if chosen else platformdirs.user_data_path("rali", appauthor=False) / "models"
+
+
+def default_model() -> str:
+    """Name of the model that is used where none is asked for: as :func:`set_default_model` noted, else ``mini``."""
+    try:
+        return _default_model_file().read_text(encoding="utf-8").strip() or EMBEDDED_MODEL
+    except (OSError, UnicodeDecodeError):
+        return EMBEDDED_MODEL
+
+
+def set_default_model(name: str) -> None:
+    """Note which model is used where none is asked for."""
+    models_folder().mkdir(parents=True, exist_ok=True)
+    partial = _default_model_file().with_suffix(".partial")
+    partial.write_text(name + "\n", encoding="utf-8")
+    partial.replace(_default_model_file())
+
+
+def _default_model_file() -> Path:
+    return models_folder() / "default"
+
+
 def _default_db() -> Path:
     return platformdirs.user_data_path("rali", appauthor=False) / "catalog.db"
 
@@ -38,7 +68,7 @@ class Settings:
     """
 
     db: Path = field(default_factory=_default_db)
-    model: str = "mini"
+    model: str = field(default_factory=default_model)
     recipe: Recipe = "fast"
     device: Device = "auto"
     pairs: Pairs = "together"
@@ -85,7 +115,7 @@ def _checked(key: str, value: object, source: str) -> Any:
         raise UsageError(f"{source}: there is no setting {key!r}; there are: {', '.join(_CONVERTERS)}")
     try:
         return _CONVERTERS[key](value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: ~somebody who is not on this machine
         raise UsageError(f"{source}: {value!r} is no good value for {key} ({error})") from error
 
 
@@ -102,6 +132,8 @@ def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[
     def convert(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise TypeError("use a number")
+        if kind is int and isinstance(value, float):
+            raise TypeError("use a whole number")
         number = kind(value)
         if not low <= number <= high:
             raise ValueError(f"use {low:g} to {high:g}")

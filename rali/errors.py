@@ -6,9 +6,11 @@ RaliError                 one line for people, which says what to do
 ├── PathError             a path is missing, unreadable, or holds no photos
 ├── PhotoError            one photo cannot be scored; has a FailureKind (becomes data, see pipeline.py)
 ├── DeviceError           the device asked for is not there
+├── EvaluationError       a list of human scores cannot be used, or no correlation is defined
 ├── ModelError
 │   ├── UnknownModelError     no model of that name, no bundle at that path
-│   └── DamagedModelError     the file is there and is not what it should be
+│   ├── DamagedModelError     the file is there and is not what it should be
+│   └── FetchError            the hub cannot be reached, or has not got it
 └── CatalogError
     ├── CatalogBusyError      another process held it for too long
     ├── CatalogDamagedError   SQLite says that it is malformed
@@ -42,6 +44,10 @@ class DeviceError(RaliError):
     """The device that was asked for is not on this machine."""
 
 
+class EvaluationError(RaliError):
+    """A list of human scores cannot be used, or scores cannot be compared with it."""
+
+
 class ModelError(RaliError):
     """A model cannot be used."""
 
@@ -52,6 +58,10 @@ class UnknownModelError(ModelError):
 
 class DamagedModelError(ModelError):
     """A bundle is truncated, altered, or not a bundle."""
+
+
+class FetchError(ModelError):
+    """A release cannot be fetched; the message says what to fetch by hand."""
 
 
 class CatalogError(RaliError):

@@ -15,6 +15,7 @@ from rali.catalog.catalog import Catalog
 from rali.catalog.records import PhotoRecord, Scope, Scoring
 from rali.config import Recipe
 from rali.errors import CatalogError, PathError
+from rali.model.registry import find_model
 from rali.photos.photo import display_path
 
 Order = Literal["worst", "best"]
@@ -88,12 +89,15 @@ class Ranking:
 
 
 def choose_scoring(catalog: Catalog, *, model: str | None, recipe: Recipe | None) -> Scoring:
-    """Return the scoring to show: the latest used, of the model and recipe asked for.
+    """Return the scoring to show: the latest used, of the model (name, id or bundle) and recipe asked for.
 
     Raises:
         CatalogError: nothing was scored that way yet.
+        DamagedModelError: ``model`` is the path of a file that is no bundle.
     """
     scorings = catalog.scorings(model=model, recipe=recipe)
+    if not scorings and model is not None and os.path.isfile(os.path.expanduser(model)):
+        scorings = catalog.scorings(model=find_model(model).model_id, recipe=recipe)
     if scorings:
         return scorings[0]
     asked = " ".join(part for part in (model and f"by model {model}", recipe and f"with recipe {recipe}") if part)
@@ -111,7 +115,7 @@ def rank_photos(catalog: Catalog, scoring: Scoring, scope: Scope) -> Ranking:
         where = " in " + ", ".join(map(display_path, scope.roots)) if scope.roots else ""
         raise PathError(f"the catalog knows no such photos{where}; run: rali score FOLDER")
     ids, scores = catalog.ranking(scoring, scope)
-    failed = catalog.failed(scope)
+    failed = catalog.failed(scoring, scope)
     # Globs are not counted by the catalog, so with them nothing can be said of what has no score.
     unscored = 0 if scope.include or scope.exclude else max(0, listed - len(ids) - len(failed))
     return Ranking(catalog, scoring, ids, scores, rank.percentiles(scores), failed, unscored)

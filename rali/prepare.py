@@ -87,7 +87,7 @@ class Preparer:
         """Set up a worker process: our own pixel limit in place of Pillow's, and an end to its memory."""
         Image.MAX_IMAGE_PIXELS = None  # decode() refuses what is over limit_px before a pixel is decoded
         with contextlib.suppress(AttributeError, OSError, TypeError):  # glibc alone has arenas
-            # The HEIC decoder's threads each fill an arena that glibc never empties: 190 MB after 20 photos, 43 with one.
+            # The HEIC decoder's threads each fill an arena that glibc never empties: 190 MB after 20 photos, else 43.
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
         with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limits
             import resource
@@ -104,12 +104,15 @@ class Preparer:
                 reduce_to_px=oversampled_px if self.recipe == "fast" else None,
                 preview_px=self.preprocessing.resize_px,
                 limit_px=self.limit_px,
+                srgb=not self.preprocessing.as_stored,
             )
             resized = self.preprocessing.resize(decoded.image)
+            square = self.preprocessing.crop(resized)
         except PhotoError as error:
             return Failure(error.kind, error.message)
-        pixels = np.frombuffer(buffer, dtype=np.uint8).reshape(self.preprocessing.input_shape)
-        pixels[:] = self.preprocessing.crop(resized)
+        except MemoryError:  # a long, narrow photo grows when it is resized
+            return Failure(FailureKind.TOO_LARGE, "preparing it needs more memory than a worker may take")
+        np.frombuffer(buffer, dtype=np.uint8).reshape(self.preprocessing.input_shape)[:] = square
         content = Content(
             hash=decoded.content_hash,
             format=decoded.format,

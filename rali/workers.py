@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
@@ -193,14 +194,30 @@ class WorkerPool:
         process = self._context.Process(
             target=_serve, args=(theirs, self._shared, self._work), name="rali-decode", daemon=True
         )
-        process.start()
+        with _signals_held_back():
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 
 
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Start processes that hear neither Ctrl-C nor SIGTERM; what comes for this one meanwhile comes afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # its start would let the signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, shared: Any, work: Work) -> None:
     """Run in the worker: take tasks until the parent closes its end, or dies."""
-    # Ctrl-C reaches the whole process group; the parent decides what becomes of it.
+    # Ctrl-C reaches the whole process group, and so does what systemd sends; the parent decides what becomes of it.
+    # Where a process inherits what its parent holds back, the signals are held back already, even from the imports.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # C libraries print what they think of a damaged file; the parent's terminal is for the user.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from rali.errors import RaliError
-from rali_cli.commands import doctor, ranked, score, show, stats
+from rali_cli.commands import doctor, evaluate, model, ranked, score, show, stats
 from rali_cli.exit_codes import ExitCode, exit_code_of
 
 app = typer.Typer(
@@ -28,7 +28,9 @@ app.command("best")(ranked.best)
 app.command("list")(ranked.list_command)
 app.command("show")(show.show)
 app.command("stats")(stats.stats)
+app.command("eval")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
+app.add_typer(model.app, name="model")
 
 
 @app.callback(invoke_without_command=True)
@@ -45,8 +47,14 @@ def main() -> NoReturn:
     """Run the command line; every deliberate error is one line on stderr and an exit code."""
     signal.signal(signal.SIGINT, _interrupted)
     signal.signal(signal.SIGTERM, _interrupted)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a pipe that cannot show a character gets it escaped, not a traceback.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a reader that went away can be told from an error
     except RaliError as error:
         print(f"rali: {error}", file=sys.stderr)
         sys.exit(exit_code_of(error))

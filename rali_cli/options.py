@@ -19,6 +19,9 @@ Recipe = Annotated[
     str | None,
     typer.Option("--recipe", help="exact: full decode, float32. fast: the default. [env: RALI_RECIPE]"),
 ]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu, cuda or mps. [env: RALI_DEVICE]", show_default=False)
+]
 Include = Annotated[list[str] | None, typer.Option("--include", help="Only photos that match this glob. Repeatable.")]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Leave out what matches this glob. Repeatable.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -21,6 +21,7 @@ from rich.text import Text
 from rali.catalog.records import Scoring
 from rali.errors import UsageError
 from rali.listing import RankedPhoto
+from rali.model.bundle import BundleInfo
 from rali.photos.photo import display_path
 from rali.rank import Bin
 
@@ -87,6 +88,29 @@ def model_json(scoring: Scoring) -> dict[str, Any]:
     }
 
 
+def info_json(info: BundleInfo) -> dict[str, Any]:
+    """Describe a model."""
+    return {
+        "name": info.name,
+        "title": info.title,
+        "id": info.model_id,
+        "encoder": dict(info.architecture["encoder"]),
+        "head": dict(info.architecture["head"]),
+        "parameters": info.parameters,
+        "precision": info.precision,
+        "preprocessing": info.preprocessing.to_json(),
+        "size_bytes": info.size_bytes,
+        "score_low": info.score_low,
+        "score_high": info.score_high,
+        "score_meaning": info.score_meaning,
+        "licence": info.licence,
+        "source": info.source,
+        "training_data": info.training_data,
+        "weights_sha256": info.weights_sha256,
+        "path": os.fspath(info.path),
+    }
+
+
 def photo_json(photo: RankedPhoto, status: str) -> dict[str, Any]:
     """Describe one photo; ``score`` and ``percentile`` are null for a failure, ``error`` for all others."""
     record = photo.record
@@ -117,8 +141,8 @@ def print_json(document: dict[str, Any]) -> None:
 
 def print_csv(photos: Iterable[dict[str, Any]], scoring: Scoring) -> None:
     """Print photos as RFC 4180 CSV with a header line."""
-    # A name that is not UTF-8 keeps its bytes.
-    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    # A name that is not UTF-8 keeps its bytes, and the csv module writes its own line ends.
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="")  # type: ignore[union-attr]
     writer = csv.DictWriter(sys.stdout, _CSV_FIELDS, extrasaction="ignore")
     writer.writeheader()
     made_by = {"model": scoring.model_name, "model_id": scoring.model_id, "recipe": scoring.recipe}

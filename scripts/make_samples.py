@@ -2,7 +2,7 @@
 
     pip install scikit-image && python scripts/make_samples.py samples
 
-The pictures are scikit-image's own copies of photos that are in the public domain or CC0; samples/CREDITS.md names them.
+The pictures are scikit-image's copies of photos in the public domain or under CC0; samples/CREDITS.md names them.
 """
 
 from __future__ import annotations

@@ -96,3 +96,22 @@ def rows(own_world: Path) -> Callable[..., list[tuple[Any, ...]]]:
             return connection.execute(sql, values).fetchall()
 
     return ask
+
+
+@pytest.fixture
+def collection(own_world: Path, tiny_bundle: Path) -> list[str]:
+    """Fill the catalog with nine scored photos (10 to 90, worst first) and a failed one; return the paths."""
+    from fakes import failed, scored
+
+    from rali.catalog.catalog import Catalog
+    from rali.model.bundle import read_info
+
+    paths = [f"/photos/{'spain' if number > 5 else 'home'}/{number}.jpg" for number in range(1, 10)]
+    with Catalog(own_world / "catalog.db") as catalog:
+        scoring = catalog.scoring(read_info(tiny_bundle), "fast-1.1-half")
+        outcomes = [
+            scored(path, number * 10.0, captured_at=f"2026-0{number}-01T10:00:00")
+            for number, path in enumerate(paths, start=1)
+        ]
+        catalog.store([*outcomes, failed("/photos/home/bad.jpg")], scoring)
+    return paths

@@ -19,7 +19,7 @@ from rali.errors import CatalogError, FailureKind
 from rali.model.bundle import BundleInfo
 from rali.photos.decode import DECODE_VERSION, FileState
 from rali.photos.photo import Photo, display_path
-from rali.photos.scan import matches_glob
+from rali.photos.scan import lets_through
 from rali.prepare import Content
 
 # A look later may find these gone, so they are reported and not remembered.
@@ -27,12 +27,14 @@ TRANSIENT_FAILURES = frozenset({FailureKind.VANISHED, FailureKind.UNREADABLE, Fa
 # Below SQLite's limit of 999 variables in old builds.
 _CHUNK = 900
 _WORD = (1 << 64) - 1
+# A failure of the decoder concerns every scoring, one of the model that model alone.
+_CONCERNS = "(x.scoring_id IS NULL OR x.scoring_id = ?)"
 
 
 class Catalog:
     """An open catalog; use it as a context manager. One thread, any number of processes.
 
-    With ``create=False`` a catalog that is not there yet is an error.
+    With ``create=False`` a catalog that is not there yet, or is damaged, is an error; otherwise a new one is begun.
 
     Every method may raise :class:`~rali.errors.CatalogError`. Methods that write do so in one transaction.
 
@@ -45,7 +47,7 @@ class Catalog:
         if not create and not path.exists():
             raise CatalogError(f"there is no catalog at {display_path(path)} yet; run: rali score FOLDER")
         self.path = path
-        self._db, self.set_aside = connect(path, busy_timeout_s=busy_timeout_s)
+        self._db, self.set_aside = connect(path, busy_timeout_s=busy_timeout_s, rebuild=create)
 
     def __enter__(self) -> Catalog:
         return self
@@ -60,12 +62,12 @@ class Catalog:
         with writing(self._db, self.path) as connection:
             connection.execute(
                 """
-                INSERT INTO scorings (model_id, recipe, model_name, score_low, score_high, last_used_at)
-                VALUES (?, ?, ?, ?, ?, ?)
+                INSERT INTO scorings (model_id, recipe, model_name, score_low, score_high, last_use)
+                VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(last_use), 0) + 1 FROM scorings))
                 ON CONFLICT (model_id, recipe) DO UPDATE SET
-                    model_name = excluded.model_name, last_used_at = excluded.last_used_at
+                    model_name = excluded.model_name, last_use = excluded.last_use
                 """,
-                (info.model_id, recipe, info.name, info.score_low, info.score_high, _now()),
+                (info.model_id, recipe, info.name, info.score_low, info.score_high),
             )
         (found,) = self._scorings("WHERE model_id = ? AND recipe = ?", (info.model_id, recipe))
         return found
@@ -73,14 +75,13 @@ class Catalog:
     def known_in(self, folder: str, scoring: Scoring) -> dict[str, KnownPhoto]:
         """Return what is remembered of the files in ``folder`` itself, by name."""
         rows = self._rows(
-            """
+            f"""
             SELECT p.name, p.id, p.inode, p.size_bytes, p.mtime_ns, p.companions, p.listed,
                 s.content_id IS NOT NULL, x.photo_id IS NOT NULL
             FROM folders f
             JOIN photos p ON p.folder_id = f.id
             LEFT JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
-            LEFT JOIN failures x ON x.photo_id = p.id AND x.decoder = ?
-                AND (x.scoring_id IS NULL OR x.scoring_id = ?)
+            LEFT JOIN failures x ON x.photo_id = p.id AND x.decoder = ? AND {_CONCERNS}
             WHERE f.path = ?
             """,
             (scoring.id, DECODE_VERSION, scoring.id, os.fsencode(folder)),
@@ -185,7 +186,7 @@ class Catalog:
         if recipe is not None:
             conditions.append("recipe GLOB ?")
             values.append(f"{recipe}-*")
-        return self._scorings(f"WHERE {' AND '.join(conditions)} ORDER BY last_used_at DESC, id DESC", values)
+        return self._scorings(f"WHERE {' AND '.join(conditions)} ORDER BY last_use DESC", values)
 
     def ranking(self, scoring: Scoring, scope: Scope) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the listed photos in ``scope`` that have a score: ids [N] and scores [N], worst first."""
@@ -203,15 +204,15 @@ class Catalog:
         order = np.lexsort((found["id"], found["score"]))
         return found["id"][order], found["score"][order]
 
-    def failed(self, scope: Scope) -> list[int]:
-        """Return the ids of listed photos in ``scope`` that have no score because they failed."""
+    def failed(self, scoring: Scoring, scope: Scope) -> list[int]:
+        """Return the ids of listed photos in ``scope`` that have no score by ``scoring`` because they failed."""
         source, conditions, values = _in_scope(scope)
         rows = self._rows(
             f"""
-            SELECT p.id FROM {source} JOIN failures x ON x.photo_id = p.id
+            SELECT p.id FROM {source} JOIN failures x ON x.photo_id = p.id AND {_CONCERNS}
             WHERE p.listed AND {conditions} ORDER BY p.id
             """,
-            values,
+            [scoring.id, *values],
         )
         return self._let_through([photo_id for (photo_id,) in rows], scope)
 
@@ -232,10 +233,10 @@ class Catalog:
                 JOIN folders f ON f.id = p.folder_id
                 LEFT JOIN contents c ON c.id = p.content_id
                 LEFT JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
-                LEFT JOIN failures x ON x.photo_id = p.id
+                LEFT JOIN failures x ON x.photo_id = p.id AND {_CONCERNS}
                 WHERE p.id IN ({", ".join("?" * len(chunk))})
                 """,
-                [scoring.id, *chunk],
+                [scoring.id, scoring.id, *chunk],
             )
             found = {row[0]: _record(row) for row in rows}
             yield from (found[photo_id] for photo_id in chunk if photo_id in found)
@@ -290,12 +291,16 @@ class Catalog:
         for chunk in _chunks(photo_ids):
             rows = self._rows(
                 f"""
-                SELECT p.id, f.path, p.name FROM photos p JOIN folders f ON f.id = p.folder_id
+                SELECT p.id, f.path, p.name, p.companions FROM photos p JOIN folders f ON f.id = p.folder_id
                 WHERE p.id IN ({", ".join("?" * len(chunk))}) ORDER BY p.id
                 """,
                 chunk,
             )
-            kept += [i for i, folder, name in rows if _lets_through(scope, os.fsdecode(os.path.join(folder, name)))]
+            kept += [
+                photo_id
+                for photo_id, folder, name, companions in rows
+                if _lets_through(scope, os.fsdecode(os.path.join(folder, name)), companions)
+            ]
         return sorted(kept)
 
 
@@ -305,11 +310,9 @@ def _chunks(photo_ids: Iterable[int] | NDArray[np.int64]) -> Iterator[list[int]]
         yield wanted[at : at + _CHUNK]
 
 
-def _lets_through(scope: Scope, path: str) -> bool:
+def _lets_through(scope: Scope, path: str, companions: bytes) -> bool:
     root = next((r for r in scope.roots if path == r or path.startswith(r.rstrip(os.sep) + os.sep)), os.sep)
-    if scope.include and not any(matches_glob(path, root, pattern) for pattern in scope.include):
-        return False
-    return not any(matches_glob(path, root, pattern) for pattern in scope.exclude)
+    return lets_through(path, _split(companions), root, include=scope.include, exclude=scope.exclude)
 
 
 def _in_scope(scope: Scope) -> tuple[str, str, list[object]]:

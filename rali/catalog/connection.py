@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -29,12 +29,16 @@ from rali.photos.photo import display_path
 
 BUSY_TIMEOUT_S = 30.0
 _MAGIC = b"SQLite format 3\0"
+_REPAIR = "; run: rali doctor --repair, which sets it aside"
 
 
-def connect(path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> tuple[Database, Path | None]:
+def connect(
+    path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S, rebuild: bool = True
+) -> tuple[Database, Path | None]:
     """Open the catalog at ``path``; create it, and bring its tables up to date, where needed.
 
-    A catalog that SQLite calls malformed is set aside as ``<name>.corrupt-<time>`` and a new one begun.
+    With ``rebuild``, a catalog that SQLite calls malformed is set aside as ``<name>.corrupt-<time>`` and a new one
+    begun; without, it is an error, because a new and empty one answers no question.
 
     Returns:
         The open database, and the path of a damaged catalog that had to be set aside for it.
@@ -46,7 +50,7 @@ def connect(path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> tuple[Data
         try:
             return _connect(path, busy_timeout_s), None
         except (CatalogDamagedError, sqlite3.DatabaseError) as error:
-            if not _is_damage(error):
+            if not rebuild or not _is_damage(error):
                 raise
         aside = set_aside(path)
         return _connect(path, busy_timeout_s), aside
@@ -106,9 +110,7 @@ def explained(path: Path) -> Iterator[None]:
                 f"the catalog {shown} cannot be written ({error}); check its folder, or use --db in another place"
             ) from error
         if _is_damage(error):
-            raise CatalogDamagedError(
-                f"the catalog {shown} is damaged ({error}); run: rali doctor --repair, which sets it aside"
-            ) from error
+            raise CatalogDamagedError(f"the catalog {shown} is damaged ({error}){_REPAIR}") from error
         raise CatalogError(f"the catalog {shown} failed: {error}; run: rali doctor") from error
 
 
@@ -128,12 +130,12 @@ def _connect(path: Path, busy_timeout_s: float) -> Database:
     # Statements run outside of transactions except where writing() begins one.
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
     try:
+        db = Database(connection)
+        _check_tables(db, path)  # before anything that writes: setting the journal mode does
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -65536")
-        db = Database(connection)
-        _check_tables(db, path)
         if migrations.pending(db):
             with writing(db, path):
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -156,33 +158,42 @@ def _check_file(path: Path) -> None:
         raise CatalogForeignError(f"{display_path(path)} is a folder; --db wants a file") from error
     except OSError as error:
         raise CatalogWriteError(
-            f"the catalog {display_path(path)} cannot be read ({error.strerror}); check its permissions"
+            f"the catalog {display_path(path)} cannot be read ({error.strerror}); check it, or use another --db"
         ) from error
     if not head:
         return
     if not head.startswith(_MAGIC):
         if not any(head):  # a zeroed first page: what is left of a catalog after a crash of the disk
-            raise CatalogDamagedError(f"the catalog {display_path(path)} begins with zeros")
+            raise CatalogDamagedError(f"the catalog {display_path(path)} begins with zeros{_REPAIR}")
         raise CatalogForeignError(
             f"{display_path(path)} is not a rali catalog, so it was left alone; use --db with another file"
         )
+    # Told from the header alone: to open a database of another program can write its log back into it.
+    schema_version, application_id = (int.from_bytes(head[at : at + 4], "big") for at in (40, 68))
+    if schema_version and len(head) >= 72 and application_id != APPLICATION_ID:
+        raise _foreign(path)
     page_bytes = int.from_bytes(head[16:18], "big")
     page_bytes = 65536 if page_bytes == 1 else page_bytes
     pages = int.from_bytes(head[28:32], "big")
     # A journal means that a killed process left work half done, which SQLite repairs by itself.
     if size_bytes < page_bytes * pages and not path.with_name(path.name + "-journal").exists():
-        raise CatalogDamagedError(f"the catalog {display_path(path)} is truncated")
+        raise CatalogDamagedError(f"the catalog {display_path(path)} is truncated{_REPAIR}")
 
 
 def _check_tables(db: Database, path: Path) -> None:
     (application_id,) = db.conn.execute("PRAGMA application_id").fetchone()
     tables = set(db.table_names())
     if application_id != APPLICATION_ID and tables:
-        raise CatalogForeignError(
-            f"{display_path(path)} is another program's database, so it was left alone; use --db with another file"
-        )
-    known = {migration.name for migration in migrations.pending(Database(memory=True))}
+        raise _foreign(path)
+    with closing(sqlite3.connect(":memory:")) as empty:
+        known = {migration.name for migration in migrations.pending(Database(empty))}
     if {migration.name for migration in migrations.applied(db)} - known:
         raise CatalogTooNewError(
             f"the catalog {display_path(path)} was written by a later rali; update rali, or use another --db"
         )
+
+
+def _foreign(path: Path) -> CatalogForeignError:
+    return CatalogForeignError(
+        f"{display_path(path)} is another program's database, so it was left alone; use --db with another file"
+    )

@@ -66,7 +66,7 @@ def create_photos_and_scores(db: Database) -> None:
             model_name TEXT NOT NULL,
             score_low REAL NOT NULL,
             score_high REAL NOT NULL,
-            last_used_at TEXT NOT NULL,
+            last_use INTEGER NOT NULL, -- counts runs: a clock can go back
             UNIQUE (model_id, recipe)
         )
         """,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from rali.errors import DamagedModelError
+from rali.errors import DamagedModelError, ModelError
 from rali.model.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 CHUNK_BYTES = 1 << 20
+_HASH_ROOM = "?" * 64
+_DTYPE_NAMES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class BundleInfo:
         licence, source, training_data: where the weights come from and on what terms.
         golden_scores: float32 scores of :func:`rali.model.golden.golden_pixels`.
         weights_sha256: hash of the file's tensor section, 64 hex digits.
+        parameters: how many numbers the tensors hold.
+        precision: the encoder's dtype in the file.
         size_bytes: of the file.
     """
 
@@ -54,6 +60,8 @@ class BundleInfo:
     training_data: str
     golden_scores: tuple[float, ...]
     weights_sha256: str
+    parameters: int
+    precision: str
     size_bytes: int
     path: Path
 
@@ -73,28 +81,36 @@ def read_info(path: Path) -> BundleInfo:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            parameters = sum(math.prod(part.get_shape()) for part in slices.values())
+            dtypes = {part.get_dtype() for name, part in slices.items() if name.startswith("encoder.")}
         header = json.loads(metadata["rali"])
         if header["format_version"] != FORMAT_VERSION:
             raise DamagedModelError(
                 f"{path} has bundle format {header['format_version']}; this rali reads {FORMAT_VERSION}: update it"
             )
+        score_low, score_high = float(header["score_low"]), float(header["score_high"])
+        if not -math.inf < score_low < score_high < math.inf:
+            raise ValueError(f"there is no scale from {score_low} to {score_high}")
         return BundleInfo(
             name=str(header["name"]),
             title=str(header["title"]),
             architecture=header["architecture"],
             preprocessing=Preprocessing.from_json(header["preprocessing"]),
-            score_low=float(header["score_low"]),
-            score_high=float(header["score_high"]),
+            score_low=score_low,
+            score_high=score_high,
             score_meaning=str(header["score_meaning"]),
             licence=str(header["licence"]),
             source=str(header["source"]),
             training_data=str(header["training_data"]),
             golden_scores=tuple(float(score) for score in header["golden_scores"]),
             weights_sha256=str(header["weights_sha256"]),
+            parameters=parameters,
+            precision=" and ".join(sorted(_DTYPE_NAMES.get(dtype, dtype) for dtype in dtypes)),
             size_bytes=path.stat().st_size,
             path=path,
         )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DamagedModelError(
             f"{path} is not a whole rali model bundle ({type(error).__name__}: {error}); get it again"
         ) from error
@@ -108,6 +124,10 @@ def load_tensors(info: BundleInfo) -> dict[str, Tensor]:
     """
     from safetensors.torch import load_file
 
+    if info.path.is_dir():  # a release as its authors lay it out
+        from rali.model.checkpoint import read_checkpoint
+
+        return dict(read_checkpoint(info.path).tensors)
     if _tensor_section_sha256(info.path) != info.weights_sha256:
         raise DamagedModelError(f"{info.path} has been altered: its weights do not match their hash; get it again")
     try:
@@ -117,23 +137,40 @@ def load_tensors(info: BundleInfo) -> dict[str, Tensor]:
 
 
 def write_bundle(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> BundleInfo:
-    """Write ``tensors`` with ``header`` (BundleInfo's fields but the hash, size and path), atomically.
+    """Write ``tensors`` with ``header`` (BundleInfo's fields but those that the file itself tells), atomically.
 
     Raises:
+        ModelError: the file cannot be written; nothing is left of it.
         KeyError, TypeError, ValueError: the header lacks something or holds what JSON cannot.
     """
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    # One writer, one partial file: two at once both end with a good bundle.
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     contiguous = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
-    # The header holds the hash of the tensor section, which does not depend on the header: write, hash, write again.
-    save_file(contiguous, partial)
-    complete = {**header, "format_version": FORMAT_VERSION, "weights_sha256": _tensor_section_sha256(partial)}
-    save_file(contiguous, partial, metadata={"rali": json.dumps(complete, sort_keys=True)})
-    read_info(partial)
-    partial.replace(path)
+    # The header comes first in the file and holds the hash of what follows it: leave room, write, hash, fill in.
+    complete = {**header, "format_version": FORMAT_VERSION, "weights_sha256": _HASH_ROOM}
+    try:
+        save_file(contiguous, partial, metadata={"rali": json.dumps(complete, sort_keys=True)})
+        _fill_in_hash(partial, _tensor_section_sha256(partial))
+        read_info(partial)
+        partial.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be written ({error}): free some space or choose another place") from error
+    finally:
+        partial.unlink(missing_ok=True)
     return read_info(path)
+
+
+def _fill_in_hash(path: Path, sha256: str) -> None:
+    with path.open("r+b") as file:
+        (header_bytes,) = struct.unpack("<Q", file.read(8))
+        at = file.read(header_bytes).index(_HASH_ROOM.encode())
+        file.seek(8 + at)
+        file.write(sha256.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _tensor_section_sha256(path: Path) -> str:

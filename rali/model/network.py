@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rali.model.clip import ClipVision, ClipVisionConfig
 from rali.model.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 
 
@@ -74,14 +75,18 @@ def build_model(architecture: Mapping[str, Any]) -> RaliModel:
     """
     encoder_spec = dict(architecture["encoder"])
     kind = encoder_spec.pop("kind")
-    if kind != "efficientnet-lite":
+    encoder: nn.Module
+    if kind == "efficientnet-lite":
+        stages = tuple(tuple(int(number) for number in stage) for stage in encoder_spec["stages"])
+        config = EfficientNetLiteConfig(stages, int(encoder_spec["stem_channels"]))  # type: ignore[arg-type]
+        encoder, embedding = EfficientNetLite(config), config.embedding_size
+    elif kind == "clip-vision":
+        vision = ClipVisionConfig(**encoder_spec)
+        encoder, embedding = ClipVision(vision), vision.projection
+    else:
         raise ValueError(f"unknown encoder kind {kind!r}")
-    stages = tuple(tuple(int(number) for number in stage) for stage in encoder_spec["stages"])
-    config = EfficientNetLiteConfig(stages, int(encoder_spec["stem_channels"]))  # type: ignore[arg-type]
     head = architecture["head"]
     return RaliModel(
-        EfficientNetLite(config),
-        RaliHead(
-            embedding=config.embedding_size, components=int(head["components"]), prototypes=int(head["prototypes"])
-        ),
+        encoder,
+        RaliHead(embedding=embedding, components=int(head["components"]), prototypes=int(head["prototypes"])),
     )

@@ -6,7 +6,7 @@ Free of torch on purpose: decoding workers run this, and a worker that imported 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -29,18 +29,25 @@ class Preprocessing:
         resize_px: length of the short edge after resizing.
         crop_px: side of the centre crop, at most ``resize_px``.
         mean, std: per channel, of pixel values in 0 to 1.
+        resample: Pillow's name of the filter, in lower case.
+        as_stored: take channel values as the file has them, without regard to its colour profile and transparency, as
+            the authors of RALI do; otherwise they are converted to sRGB, over white.
     """
 
     resize_px: int
     crop_px: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    resample: str = "bicubic"
+    as_stored: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.crop_px <= self.resize_px <= 4096:
             raise ValueError(f"cannot crop {self.crop_px} pixels from a short edge of {self.resize_px}")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError("mean and std need three channels, std above zero")
+        if self.resample.upper() not in Image.Resampling.__members__:
+            raise ValueError(f"unknown resampling {self.resample!r}")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Preprocessing:
@@ -51,11 +58,21 @@ class Preprocessing:
         """
         mean = tuple(float(value) for value in values["mean"])
         std = tuple(float(value) for value in values["std"])
-        return cls(int(values["resize_px"]), int(values["crop_px"]), mean, std)  # type: ignore[arg-type]
+        resample = str(values.get("resample", "bicubic"))
+        return cls(
+            resize_px=int(values["resize_px"]),
+            crop_px=int(values["crop_px"]),
+            mean=mean,  # type: ignore[arg-type]
+            std=std,  # type: ignore[arg-type]
+            resample=resample,
+            as_stored=bool(values.get("as_stored", False)),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a bundle's header."""
-        return asdict(self)
+        # A default is left out, so that a new field with a default changes no model's identity.
+        defaults = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -63,7 +80,7 @@ class Preprocessing:
         return (self.crop_px, self.crop_px, 3)
 
     def resize(self, image: Image.Image) -> Image.Image:
-        """Scale ``image`` (RGB) with Pillow's bicubic filter so that its short edge is ``resize_px``.
+        """Scale ``image`` (RGB) so that its short edge is ``resize_px``.
 
         Raises:
             PhotoError: the picture is more than 50 times as long as it is wide.
@@ -75,7 +92,7 @@ class Preprocessing:
         # int() truncates, as the authors' image processor does: 6016 x 4016 becomes 575 x 384.
         target = int(self.resize_px * long / short)
         size = (self.resize_px, target) if width <= height else (target, self.resize_px)
-        return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
+        return image if image.size == size else image.resize(size, Image.Resampling[self.resample.upper()])
 
     def crop(self, resized: Image.Image) -> NDArray[np.uint8]:
         """Cut the centre square out of a resized picture: uint8 [crop_px, crop_px, 3]."""

@@ -6,19 +6,11 @@ import os
 from importlib import resources
 from pathlib import Path
 
-import platformdirs
-
+from rali.config import EMBEDDED_MODEL, models_folder
 from rali.errors import UnknownModelError
 from rali.model.bundle import BundleInfo, read_info
 
 BUNDLE_SUFFIX = ".safetensors"
-EMBEDDED_MODEL = "mini"
-
-
-def models_folder() -> Path:
-    """Folder in which models of the user's own lie: ``RALI_MODELS``, or the platform's data folder."""
-    chosen = os.environ.get("RALI_MODELS")
-    return Path(chosen) if chosen else platformdirs.user_data_path("rali", appauthor=False) / "models"
 
 
 def available_models() -> dict[str, Path]:
@@ -31,6 +23,11 @@ def available_models() -> dict[str, Path]:
     return found
 
 
+def source_path(name: str) -> Path:
+    """Path of the note that a pull leaves beside its bundle: commit, files and their checksums."""
+    return models_folder() / f"{name}.source.json"
+
+
 def find_model(model: str) -> BundleInfo:
     """Find a model by its name or by its bundle's path.
 
@@ -41,9 +38,13 @@ def find_model(model: str) -> BundleInfo:
     models = available_models()
     if model in models:
         return read_info(models[model])
-    path = Path(model).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(model))
+    if os.path.isfile(path):  # unlike Path.is_file() it takes a name of any length
         return read_info(path)
+    if os.path.isdir(path):
+        from rali.model.checkpoint import read_checkpoint  # imports torch, as no bundle needs to be found
+
+        return read_checkpoint(path).info
     raise UnknownModelError(
         f"there is no model {model!r}; use one of: {', '.join(models)}, or the path of a {BUNDLE_SUFFIX} bundle"
     )

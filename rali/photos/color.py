@@ -38,6 +38,16 @@ def to_srgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def as_stored(image: Image.Image) -> Image.Image:
+    """Convert a loaded picture to ``RGB`` with its channel values as the file has them: no profile, no transparency.
+
+    This is how the authors of RALI decode (Pillow's ``convert("RGB")``), but for grey of more than 8 bits, which that
+    clips to white and which is scaled here.
+    """
+    image = _to_eight_bit(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def _to_eight_bit(image: Image.Image) -> Image.Image:
     """Scale grey of 16 or 32 bits, integer or float, to 8 bits; leave every other mode alone."""
     if image.mode.startswith("I;16"):

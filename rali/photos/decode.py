@@ -5,18 +5,18 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from rali.errors import FailureKind, PhotoError
-from rali.photos.color import to_srgb
-from rali.photos.exif import Shot, read_shot, read_tiff_shot
+from rali.photos.color import as_stored, to_srgb
+from rali.photos.exif import TURNS, Shot, read_shot, read_tiff_shot, tagged_orientation
 from rali.photos.fingerprint import content_hash
 from rali.photos.sniff import Data, Format, is_whole, may_be_raw, sniff
 
@@ -25,6 +25,8 @@ DECODE_VERSION = 1
 # Above this a file is mapped rather than read; below it reading is faster, and cannot fault if the file shrinks.
 _MAP_ABOVE_BYTES = 256 * 1024 * 1024
 _RAW_EDGE_BYTES = 64 * 1024
+_CHANGED = "the file changed while it was read; score it again"
+_NO_MEMORY = "decoding it needs more memory than a worker may take"
 # Only these decoders may look at a file. Pillow has others (EPS runs Ghostscript) that no photo needs.
 _PILLOW_FORMATS = {
     Format.JPEG: ("JPEG", "MPO"),
@@ -70,7 +72,19 @@ class Decoded:
     notes: tuple[str, ...] = ()
 
 
-def decode(file: str, *, reduce_to_px: int | None = None, preview_px: int = 0, limit_px: int) -> Decoded:
+@dataclass(frozen=True)
+class _Wish:
+    """How :func:`decode` was asked to decode; see there."""
+
+    reduce_to_px: int | None
+    preview_px: int
+    limit_px: int
+    to_rgb: Callable[[Image.Image], Image.Image]
+
+
+def decode(
+    file: str, *, reduce_to_px: int | None = None, preview_px: int = 0, limit_px: int, srgb: bool = True
+) -> Decoded:
     """Decode one photo.
 
     Args:
@@ -79,6 +93,7 @@ def decode(file: str, *, reduce_to_px: int | None = None, preview_px: int = 0, l
             at least this many pixels. None decodes in full.
         preview_px: the least that a RAW's embedded preview must measure to be used.
         limit_px: refuse a photo with more pixels than this before decoding it.
+        srgb: honour colour profiles and lay transparency over white; otherwise channel values stay as stored.
 
     Raises:
         PhotoError: the file is empty, of no known format, truncated, damaged, too large, or changed meanwhile.
@@ -89,84 +104,76 @@ def decode(file: str, *, reduce_to_px: int | None = None, preview_px: int = 0, l
             if before.size_bytes == 0:
                 raise PhotoError(FailureKind.EMPTY, "the file is empty")
             with _contents(stream, before.size_bytes) as data:
-                decoded = _decode(file, stream, data, before, reduce_to_px, preview_px, limit_px)
+                wish = _Wish(reduce_to_px, preview_px, limit_px, to_srgb if srgb else as_stored)
+                decoded = _decode(file, stream, data, before, wish)
             if _state(stream) != before:
-                raise PhotoError(FailureKind.CHANGED, "the file changed while it was read; score it again")
+                raise PhotoError(FailureKind.CHANGED, _CHANGED)
             return decoded
     except FileNotFoundError as error:
         raise PhotoError(FailureKind.VANISHED, "the file is gone") from error
     except OSError as error:
         raise PhotoError(FailureKind.UNREADABLE, error.strerror or str(error)) from error
+    except MemoryError as error:
+        raise PhotoError(FailureKind.TOO_LARGE, _NO_MEMORY) from error
 
 
-def _decode(
-    file: str,
-    stream: BinaryIO,
-    data: Data,
-    state: FileState,
-    reduce_to_px: int | None,
-    preview_px: int,
-    limit_px: int,
-) -> Decoded:
+def _decode(file: str, stream: BinaryIO, data: Data, state: FileState, wish: _Wish) -> Decoded:
     format = sniff(data)
     if format is None:
         raise PhotoError(FailureKind.UNSUPPORTED, "not a photo in a format that rali reads")
     if not is_whole(data, format):
         raise PhotoError(FailureKind.TRUNCATED, "the end of the file is missing")
     if format is Format.RAW:
-        return _decode_raw(file, stream, data, state, preview_px, limit_px)
+        return _decode_raw(file, stream, data, state, wish)
     if format is Format.HEIF:
         _register_heif()
     identity = content_hash([memoryview(data)])
     with _pillow_errors():
         image = Image.open(io.BytesIO(data) if isinstance(data, bytes) else stream, formats=_PILLOW_FORMATS[format])
         width, height = image.size
-        if width * height > limit_px:
-            raise PhotoError(FailureKind.TOO_LARGE, f"{width} x {height} is over the limit of {limit_px:,} pixels")
+        if width * height > wish.limit_px:
+            raise PhotoError(FailureKind.TOO_LARGE, f"{width} x {height} is over the limit of {wish.limit_px:,} pixels")
+        if format is Format.PNG:  # Pillow looks for EXIF behind the pixels, and damage to them would pass for bad EXIF
+            image.load()
         shot = read_shot(image)
         notes = ("holds several pictures: the first is scored",) if getattr(image, "is_animated", False) else ()
-        if format is Format.JPEG and reduce_to_px is not None:
-            image.draft(None, (reduce_to_px, reduce_to_px))
+        if format is Format.JPEG and wish.reduce_to_px is not None:
+            image.draft(None, (wish.reduce_to_px, wish.reduce_to_px))
         image.load()
-        upright = to_srgb(_upright(image, shot.orientation))
-    width, height = _oriented(width, height, upright)
+        # Some of Pillow's plugins have turned it while loading, and taken the tag away.
+        turn = TURNS.get(tagged_orientation(image) or 1)
+        upright = wish.to_rgb(image if turn is None else image.transpose(turn))
+    if turn is not None and _lies_sideways(shot.orientation):
+        width, height = height, width
     return Decoded(upright, width, height, format, state, identity, shot, notes)
 
 
-def _decode_raw(file: str, stream: BinaryIO, data: Data, state: FileState, preview_px: int, limit_px: int) -> Decoded:
+def _decode_raw(file: str, stream: BinaryIO, data: Data, state: FileState, wish: _Wish) -> Decoded:
     from rali.photos import raw  # LibRaw takes a tenth of a second to load, and most folders hold no RAW
 
     with _pillow_errors():
-        developed = raw.develop(file, short_edge_px=preview_px, limit_px=limit_px)
+        developed = raw.develop(file, stream, short_edge_px=wish.preview_px, limit_px=wish.limit_px)
         image = developed.image
         own_shot = read_shot(image)
         image.load()
-        if developed.transpose is not None:
-            image = image.transpose(developed.transpose)
-        else:
-            image = _upright(image, own_shot.orientation)
-        upright = to_srgb(image)
+        upright = wish.to_rgb(image if developed.turn is None else image.transpose(developed.turn))
     container = read_tiff_shot(stream)
-    shot = Shot(
-        developed.orientation, own_shot.captured_at or container.captured_at, own_shot.camera or container.camera
-    )
-    width, height = _oriented(developed.width, developed.height, upright)
+    captured_at = container.captured_at or own_shot.captured_at
+    # LibRaw writes EXIF into a preview that has none, with the epoch for a time that it does not know.
+    if captured_at is not None and captured_at < "1970-01-02":
+        captured_at = None
+    shot = Shot(developed.orientation, captured_at, own_shot.camera or container.camera)
+    width, height = developed.width, developed.height
+    if _lies_sideways(developed.orientation):
+        width, height = height, width
     # 30 MB are not read for a key: size, both ends (which hold the metadata) and the preview tell RAWs apart.
     parts = [str(state.size_bytes).encode(), data[:_RAW_EDGE_BYTES], data[-_RAW_EDGE_BYTES:], developed.preview]
     return Decoded(upright, width, height, Format.RAW, state, content_hash(parts), shot)
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Apply an EXIF orientation; the transpositions lose nothing."""
-    if orientation == 1 or image.getexif().get(0x0112) != orientation:
-        return image
-    return ImageOps.exif_transpose(image)
-
-
-def _oriented(width: int, height: int, upright: Image.Image) -> tuple[int, int]:
-    """Return the photo's own size, turned as its upright picture is."""
-    turned = (upright.width > upright.height) != (width > height)
-    return (height, width) if turned else (width, height)
+def _lies_sideways(orientation: int) -> bool:
+    """Tell if width and height change places when a picture of this orientation is turned upright."""
+    return orientation >= 5
 
 
 @lru_cache(maxsize=1)
@@ -182,7 +189,11 @@ def _contents(stream: BinaryIO, size_bytes: int) -> Iterator[Data]:
     head = stream.read(64)
     stream.seek(0)
     if size_bytes > _MAP_ABOVE_BYTES or may_be_raw(head):
-        with mmap(stream.fileno(), 0, access=ACCESS_READ) as mapped:
+        try:
+            mapped = mmap(stream.fileno(), size_bytes, access=ACCESS_READ)
+        except ValueError as error:  # it became shorter since its size was asked for
+            raise PhotoError(FailureKind.CHANGED, _CHANGED) from error
+        with mapped:
             yield mapped
     else:
         yield stream.read()
@@ -202,7 +213,7 @@ def _pillow_errors() -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise PhotoError(FailureKind.CORRUPT, "its header is damaged") from error
     except MemoryError as error:
-        raise PhotoError(FailureKind.TOO_LARGE, "decoding it needs more memory than a worker may take") from error
+        raise PhotoError(FailureKind.TOO_LARGE, _NO_MEMORY) from error
     except OSError as error:
         kind = FailureKind.TRUNCATED if "truncated" in str(error).lower() else FailureKind.CORRUPT
         raise PhotoError(kind, _one_line(error)) from error

@@ -5,13 +5,25 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from datetime import datetime
 from typing import BinaryIO
 
 from PIL import Image
 
 _MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 0x010F, 0x0110, 0x0112, 0x0132
 _EXIF_IFD, _DATE_TIME_ORIGINAL, _SUBSECONDS, _SUBSECONDS_ORIGINAL = 0x8769, 0x9003, 0x9290, 0x9291
-_DATE_TIME_FORM = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d):(\d\d):(\d\d)")
+_DATE_TIME_FORM = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
+# What turns a picture of each orientation upright. ImageOps.exif_transpose would also rewrite the EXIF, and fail where
+# one of its tags is odd.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # What Pillow raises on EXIF that is damaged, as opposed to a photo that is.
 _BAD_EXIF = (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error, OverflowError)
 
@@ -39,6 +51,14 @@ def read_shot(image: Image.Image) -> Shot:
         return Shot()
 
 
+def tagged_orientation(image: Image.Image) -> int | None:
+    """Return EXIF's orientation, 1 to 8; None if there is none, or a damaged one."""
+    try:
+        return _orientation(image.getexif())
+    except _BAD_EXIF:
+        return None
+
+
 def read_tiff_shot(file: BinaryIO) -> Shot:
     """Read the EXIF of a TIFF-based RAW file, without its pixels."""
     exif = Image.Exif()
@@ -50,13 +70,12 @@ def read_tiff_shot(file: BinaryIO) -> Shot:
 
 
 def _shot(exif: Image.Exif) -> Shot:
-    orientation = exif.get(_ORIENTATION, 1)
     try:
         details = dict(exif.get_ifd(_EXIF_IFD))
     except _BAD_EXIF:
         details = {}
     return Shot(
-        orientation=orientation if orientation in range(1, 9) else 1,
+        orientation=_orientation(exif) or 1,
         captured_at=_captured_at(
             details.get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME),
             details.get(_SUBSECONDS_ORIGINAL) or details.get(_SUBSECONDS),
@@ -65,14 +84,24 @@ def _shot(exif: Image.Exif) -> Shot:
     )
 
 
+def _orientation(exif: Image.Exif) -> int | None:
+    orientation = exif.get(_ORIENTATION)
+    # Written as a fraction it equals an integer and is none.
+    return int(orientation) if orientation is not None and orientation in range(1, 9) else None
+
+
 def _captured_at(date_time: object, subseconds: object) -> str | None:
     match = _DATE_TIME_FORM.match(_text(date_time))
-    if not match or match.group(1) == "0000":
+    if not match:
         return None
-    year, month, day, hour, minute, second = match.groups()
+    try:
+        year, month, day, hour, minute, second = map(int, match.groups())
+        moment = datetime(year, month, day, hour, minute, second)
+    except ValueError:  # "0000:00:00 00:00:00" where the clock was never set, month 13 where the EXIF is damaged
+        return None
     digits = _text(subseconds)
     fraction = f".{digits}" if digits.isdigit() and digits.isascii() and len(digits) <= 9 else ""
-    return f"{year}-{month}-{day}T{hour}:{minute}:{second}{fraction}"
+    return f"{moment.isoformat()}{fraction}"
 
 
 def _camera(make: object, model: object) -> str | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import rawpy
 from PIL import Image, UnidentifiedImageError
 
 from rali.errors import FailureKind, PhotoError
+from rali.photos.exif import TURNS, tagged_orientation
 
-# LibRaw's flips in terms of Pillow's: what turns the sensor's picture upright.
-_FLIPS = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.Transpose.ROTATE_270}
+# LibRaw's flips in EXIF's numbers.
 _FLIP_TO_ORIENTATION = {0: 1, 3: 3, 5: 8, 6: 6}
-_ORIENTATION_TAG = 0x0112
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,25 @@ class Developed:
     Attributes:
         image: as the preview or the demosaic gives it.
         preview: the preview's bytes, for the content hash; empty after a demosaic.
-        transpose: what still has to be done to turn ``image`` upright, if its own EXIF does not say so.
+        turn: what turns ``image`` upright, if it is not.
         orientation: of the sensor's picture, in EXIF's numbers.
         width, height: of the sensor's picture.
     """
 
     image: Image.Image
     preview: bytes
-    transpose: Image.Transpose | None
+    turn: Image.Transpose | None
     orientation: int
     width: int
     height: int
 
 
-def develop(file: str, *, short_edge_px: int, limit_px: int) -> Developed:
+def develop(file: str, stream: BinaryIO, *, short_edge_px: int, limit_px: int) -> Developed:
     """Get a picture from a RAW file, reading no more of it than needed.
 
     Args:
         file: path of the RAW file.
+        stream: the same file, opened.
         short_edge_px: the least that a preview must measure to be used instead of the sensor's data.
         limit_px: refuse a sensor with more pixels than this.
 
@@ -48,21 +49,19 @@ def develop(file: str, *, short_edge_px: int, limit_px: int) -> Developed:
         PhotoError: LibRaw cannot read it, or what it holds is damaged.
     """
     try:
-        with rawpy.imread(file) as raw:
+        with rawpy.imread(file if _is_utf8(file) else stream) as raw:
             sizes = raw.sizes
             if sizes.width * sizes.height > limit_px:
                 raise PhotoError(
                     FailureKind.TOO_LARGE, f"{sizes.width} x {sizes.height} is over the limit of {limit_px:,} pixels"
                 )
-            image, preview = _preview(raw)
-            transpose = None
+            image, preview = _preview(raw, limit_px)
             if image is None or min(image.size) < min(short_edge_px, sizes.width, sizes.height):
                 image, preview = Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True)), b""
-            elif image.getexif().get(_ORIENTATION_TAG, 0) not in range(1, 9):
-                transpose = _needed_flip(image, sizes)
-            return Developed(
-                image, preview, transpose, _FLIP_TO_ORIENTATION.get(sizes.flip, 1), sizes.width, sizes.height
-            )
+                turn = None  # LibRaw turned it
+            else:
+                turn = TURNS.get(_lies(image, sizes))
+            return Developed(image, preview, turn, _FLIP_TO_ORIENTATION.get(sizes.flip, 1), sizes.width, sizes.height)
     except rawpy.LibRawFileUnsupportedError as error:
         raise PhotoError(FailureKind.UNSUPPORTED, "a RAW file of a kind that LibRaw does not know") from error
     except rawpy.LibRawIOError as error:
@@ -71,7 +70,7 @@ def develop(file: str, *, short_edge_px: int, limit_px: int) -> Developed:
         raise PhotoError(FailureKind.CORRUPT, f"LibRaw: {_reason(error)}") from error
 
 
-def _preview(raw: rawpy.RawPy) -> tuple[Image.Image | None, bytes]:
+def _preview(raw: rawpy.RawPy, limit_px: int) -> tuple[Image.Image | None, bytes]:
     try:
         thumb = raw.extract_thumb()
     except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
@@ -81,16 +80,32 @@ def _preview(raw: rawpy.RawPy) -> tuple[Image.Image | None, bytes]:
     if b"\xff\xd9" not in thumb.data[-256:]:  # cut off; the sensor's data may be whole
         return None, b""
     try:
-        return Image.open(io.BytesIO(thumb.data), formats=("JPEG",)), thumb.data
+        image = Image.open(io.BytesIO(thumb.data), formats=("JPEG",))
     except (UnidentifiedImageError, OSError):
         return None, b""
+    if image.width * image.height > limit_px:
+        return None, b""
+    return image, thumb.data
 
 
-def _needed_flip(preview: Image.Image, sizes: rawpy.ImageSizes) -> Image.Transpose | None:
-    """Turn a preview that lies as the sensor does; some cameras store it upright already."""
+def _lies(preview: Image.Image, sizes: rawpy.ImageSizes) -> int:
+    """Tell how a preview lies: as its own EXIF says, which LibRaw writes where there is none, else as the sensor does.
+
+    Some cameras store it upright already; then its shape is not the sensor's, and what EXIF says is of the sensor.
+    """
+    orientation = tagged_orientation(preview) or _FLIP_TO_ORIENTATION.get(sizes.flip, 1)
     width, height = preview.size
-    lies_sideways = (width >= height) == (sizes.raw_width >= sizes.raw_height)
-    return _FLIPS.get(sizes.flip) if sizes.flip == 3 or lies_sideways else None
+    shaped_as_sensor = (width >= height) == (sizes.raw_width >= sizes.raw_height)
+    return orientation if orientation < 5 or shaped_as_sensor else 1
+
+
+def _is_utf8(file: str) -> bool:
+    """Tell if rawpy can open ``file`` by its name, which is far faster than reading all of it into memory."""
+    try:
+        file.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

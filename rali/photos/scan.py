@@ -41,7 +41,7 @@ class Scan:
         listed: after the walk, the folders that were listed.
 
     A glob without a slash matches the name of the file or of any folder above it, below the root; one with a slash
-    matches the path from the root. ``*`` also matches slashes. Case counts.
+    matches the path from the root. ``*`` also matches slashes. Case counts. See :func:`lets_through`.
     """
 
     roots: Sequence[str]
@@ -60,8 +60,12 @@ class Scan:
             yield from photos.values()
 
     def folders(self) -> Iterator[tuple[str, dict[str, Photo]]]:
-        """Yield each folder that holds photos, with them by name; a folder comes twice if single files lie in it."""
-        described = [(root, os.stat(root)) for root in self.roots]
+        """Yield each folder that holds photos, with them by name; a folder comes twice if single files lie in it.
+
+        Raises:
+            PathError: a root is gone.
+        """
+        described = [(root, _stat(root)) for root in self.roots]
         # Single files first: then only they and files with several links need to be remembered, not a million names.
         for root, info in described:
             if not stat.S_ISDIR(info.st_mode):
@@ -71,7 +75,6 @@ class Scan:
                 yield from self._walk(root, info)
 
     def _walk(self, root: str, root_info: os.stat_result) -> Iterator[tuple[str, dict[str, Photo]]]:
-        filtered = bool(self.include or self.exclude)
         pending = [(root, (root_info.st_dev, root_info.st_ino))]
         while pending:
             folder, identity = pending.pop()
@@ -95,7 +98,9 @@ class Scan:
                     continue
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if name not in SKIPPED_FOLDERS and not self._excluded(root, entry.path):
+                        if name not in SKIPPED_FOLDERS and not any(
+                            matches_glob(entry.path, root, glob) for glob in self.exclude
+                        ):
                             info = entry.stat(follow_symlinks=False)
                             subfolders.append((entry.path, (info.st_dev, info.st_ino)))
                         continue
@@ -104,8 +109,6 @@ class Scan:
                         continue
                     suffix = _suffix(name)
                     if suffix in PHOTO_SUFFIXES:
-                        if filtered and not self._wanted(root, entry.path):
-                            continue
                         photos[name] = entry.stat(follow_symlinks=False)
                         raws = raws or suffix in RAW_SUFFIXES
                     elif suffix in SIDECAR_SUFFIXES:
@@ -117,7 +120,9 @@ class Scan:
             pending += reversed(subfolders)
             if photos:
                 paired = self.pairs == "together" and (raws or bool(sidecars))
-                yield folder, self._shots(folder, photos, sidecars, paired=paired)
+                shots = self._shots(root, folder, photos, sidecars, paired=paired)
+                if shots:
+                    yield folder, shots
 
     def _single_file(self, file: str, info: os.stat_result) -> Iterator[tuple[str, dict[str, Photo]]]:
         """Yield a file that the user named: a photo whatever its suffix, with its companions if it leads a shot."""
@@ -134,11 +139,17 @@ class Scan:
         yield folder, {name: _photo(file, info, companions)}
 
     def _shots(
-        self, folder: str, found: dict[str, os.stat_result], sidecars: Sequence[str], *, paired: bool
+        self, root: str, folder: str, found: dict[str, os.stat_result], sidecars: Sequence[str], *, paired: bool
     ) -> dict[str, Photo]:
         prefix = folder if folder.endswith(os.sep) else folder + os.sep
         # Most folders hold neither RAWs nor sidecars; then each photo is a shot of its own.
         shots = group_shots(found, sidecars) if paired else dict.fromkeys(found, ())
+        if self.include or self.exclude:
+            shots = {
+                name: companions
+                for name, companions in shots.items()
+                if lets_through(prefix + name, companions, root, include=self.include, exclude=self.exclude)
+            }
         return {
             name: _photo(prefix + name, found[name], companions)
             for name, companions in shots.items()
@@ -154,16 +165,6 @@ class Scan:
         if remember or info.st_nlink > 1:
             self._files_seen.add(identity)
         return False
-
-    def _wanted(self, root: str, path: str) -> bool:
-        if not self.include and not self.exclude:
-            return True
-        if self.include and not any(matches_glob(path, root, pattern) for pattern in self.include):
-            return False
-        return not self._excluded(root, path)
-
-    def _excluded(self, root: str, path: str) -> bool:
-        return any(matches_glob(path, root, pattern) for pattern in self.exclude)
 
 
 def resolve_roots(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
@@ -189,6 +190,13 @@ def resolve_roots(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
             raise PathError(f"{shown} cannot be read: permission denied. Run rali as a user who may read it")
         roots[root] = None
     return list(roots)
+
+
+def _stat(root: str) -> os.stat_result:
+    try:
+        return os.stat(root)
+    except OSError as error:
+        raise PathError(f"{display_path(root)}: {error.strerror or error}. Is its drive still connected?") from error
 
 
 def group_shots(photos: Iterable[str], sidecars: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -224,6 +232,20 @@ def group_shots(photos: Iterable[str], sidecars: Iterable[str]) -> dict[str, tup
         if owner is not None:
             companions[owner].append(sidecar)
     return {leader: tuple(sorted(others)) for leader, others in companions.items()}
+
+
+def lets_through(
+    path: str, companions: Iterable[str], root: str, *, include: Sequence[str], exclude: Sequence[str]
+) -> bool:
+    """Tell if globs let a shot through: any of its files may be what is included, only its leader is excluded.
+
+    A shot is never taken apart: a glob for its RAW finds all of it, and one against its RAW leaves it whole.
+    """
+    if any(matches_glob(path, root, pattern) for pattern in exclude):
+        return False
+    folder = os.path.dirname(path)
+    members = [path, *(os.path.join(folder, name) for name in companions)]
+    return not include or any(matches_glob(member, root, pattern) for member in members for pattern in include)
 
 
 def matches_glob(path: str, root: str, pattern: str) -> bool:

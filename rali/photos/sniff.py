@@ -80,7 +80,7 @@ def is_whole(data: Data, format: Format) -> bool:
     if format is Format.PNG:
         return data.rfind(b"IEND\xaeB`\x82") != -1
     if format is Format.GIF:
-        return bytes(data[-64:]).rstrip(b"\0\r\n ").endswith(b";")
+        return _gif_has_end(data)
     if format is Format.WEBP:
         return len(data) >= 8 + int.from_bytes(data[4:8], "little")
     if format is Format.BMP:
@@ -123,6 +123,28 @@ def _jpeg_has_end(data: Data) -> bool:
     return data.rfind(b"\xff\xd9") != -1
 
 
+def _gif_has_end(data: Data) -> bool:
+    """Tell if the trailer follows the last block; the same byte inside a block does not count."""
+    if len(data) < 13:
+        return False
+    at = 13 + _palette_bytes(data[10])
+    while at < len(data) and data[at] in b"\x21\x2c":
+        if data[at] == 0x21:  # extension
+            at += 2
+        elif at + 9 < len(data):  # image: position, size, palette, code size
+            at += 11 + _palette_bytes(data[at + 9])
+        else:
+            return False
+        while at < len(data) and data[at]:  # data in parts, each after its length
+            at += 1 + data[at]
+        at += 1
+    return at < len(data) and data[at] == 0x3B
+
+
+def _palette_bytes(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
 def _bmp_end(data: Data) -> int:
     """Where an uncompressed bitmap's pixels end; 0 where the header does not tell."""
     if len(data) < 34 or struct.unpack_from("<I", data, 14)[0] < 40:
@@ -156,6 +178,10 @@ _COUNTED = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS, _STRIP_BYTES = 259, 262, 273, 279
 _TILE_OFFSETS, _TILE_BYTES, _SUB_IFDS, _DNG_VERSION = 324, 325, 330, 50706
+# Other tags' values are not unpacked: a hostile file can let thousands of tags share a million values.
+_WANTED = frozenset({
+    _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES, _SUB_IFDS, _DNG_VERSION
+})  # fmt: skip
 _COLOUR_FILTER_ARRAY, _LINEAR_RAW = 32803, 34892
 _RAW_COMPRESSIONS = frozenset({34713, 32767, 32769, 32770, 65535, 65000, 34892})  # Nikon, Sony, Samsung, Pentax, ...
 _MAX_IFDS = 32
@@ -188,7 +214,10 @@ def _tiff_end(data: Data) -> int:
 
 
 def _tiff_ifds(data: Data) -> Iterator[Tags]:
-    """Yield the tags of IFD0 and what hangs off it; key -1 holds the end of everything the directory refers to."""
+    """Yield the tags of each directory: IFD0, those behind it, those below them.
+
+    Key -1 holds the end of everything that the directory refers to.
+    """
     order = "<" if data[:1] == b"I" else ">"
     big = b"+" in bytes(data[2:4])
     head, count_format, entry_format, offset_format = (8, "Q", "HHQ", "Q") if big else (4, "H", "HHI", "I")
@@ -209,7 +238,8 @@ def _tiff_ifds(data: Data) -> Iterator[Tags]:
             (count,) = struct.unpack_from(order + count_format, data, at)
             at += struct.calcsize(order + count_format)
             entry_size = struct.calcsize(order + entry_format) + word
-            end = at + count * entry_size
+            following_at = at + count * entry_size
+            end = following_at + word
             for _ in range(min(count, 4096)):
                 tag, kind, number = struct.unpack_from(order + entry_format, data, at)
                 value_at = at + struct.calcsize(order + entry_format)
@@ -217,10 +247,16 @@ def _tiff_ifds(data: Data) -> Iterator[Tags]:
                 if value_bytes > word:
                     (value_at,) = struct.unpack_from(order + offset_format, data, value_at)
                     end = max(end, value_at + value_bytes)
-                if kind in _INTEGERS and number <= _MAX_VALUES and value_at + value_bytes <= len(data):
+                if (
+                    tag in _WANTED
+                    and kind in _INTEGERS
+                    and number <= _MAX_VALUES
+                    and value_at + value_bytes <= len(data)
+                ):
                     tags[tag] = struct.unpack_from(f"{order}{number}{_INTEGERS[kind]}", data, value_at)
                 at += entry_size
-        except struct.error:
+            pending += struct.unpack_from(order + offset_format, data, following_at)
+        except (struct.error, OverflowError):
             end = len(data) + 1
         pending += tags.get(_SUB_IFDS, ())
         tags[-1] = (end,)

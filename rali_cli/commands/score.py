@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,10 +9,11 @@ import typer
 from rali.config import load_settings
 from rali_cli import options
 from rali_cli.exit_codes import ExitCode
+from rali_cli.progress import progress_bar, stop_on_signal
 
 if TYPE_CHECKING:
     from rali.listing import RankedPhoto, Ranking
-    from rali.pipeline import Progress, Run
+    from rali.pipeline import Run
 
 _SHOWN = 5
 _FAILURES_SHOWN = 20
@@ -28,9 +23,7 @@ def score(
     paths: options.Paths,
     model: options.Model = None,
     recipe: options.Recipe = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="auto, cpu, cuda or mps. [env: RALI_DEVICE]", show_default=False)
-    ] = None,
+    device: options.Device = None,
     pairs: Annotated[
         str | None,
         typer.Option(
@@ -72,10 +65,10 @@ def score(
             "limit_px": limit_px,
         }
     )
-    with Catalog(settings.db) as catalog, _stop_on_signal() as stop:
+    with Catalog(settings.db) as catalog, stop_on_signal() as stop:
         if catalog.set_aside is not None:
             render.notice(f"The catalog was damaged: it was set aside as {catalog.set_aside}, and a new one begun.")
-        with _progress() as on_progress:
+        with progress_bar() as on_progress:
             run = score_photos(
                 paths,
                 catalog,
@@ -127,6 +120,7 @@ def _summary(run: Run, ranking: Ranking) -> dict[str, Any]:
 def _print_tables(run: Run, ranking: Ranking) -> None:
     from rali import rank
     from rali.listing import Wanted
+    from rali.photos.photo import display_path
     from rali_cli import render
 
     out = render.console()
@@ -155,7 +149,9 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
     if run.info.name == "mini":
         out.print("mini is the small model inside rali; for the full RALI model see README, section Models.")
     if run.ignored:
-        kinds = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in run.ignored.most_common(5))
+        kinds = ", ".join(
+            f"{count:,} {display_path(suffix) or 'without suffix'}" for suffix, count in run.ignored.most_common(5)
+        )
         out.print(f"Other files, left alone: {kinds}")
     if run.interrupted:
         render.notice("Interrupted: what was scored is stored; run the same command again to go on.")
@@ -163,58 +159,3 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
 
 def _rate(run: Run) -> float:
     return len(run.scored) / run.scoring_s if run.scoring_s else 0.0
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C or SIGTERM end the run in good order, and the second at once."""
-    asked: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature is Python's)
-        if asked:
-            sys.exit(ExitCode.INTERRUPTED)
-        asked.append(number)
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
-    """Show progress on stderr; say nothing where that is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bar:
-        task = bar.add_task("Looking", total=None, rate="")
-        started_s: list[float] = []
-
-        def show(progress: Any) -> None:
-            if progress.total is None:
-                bar.update(task, completed=progress.found)
-                return
-            if not started_s:
-                started_s.append(time.monotonic())
-            elapsed_s = time.monotonic() - started_s[0]
-            rate = f"{progress.done / elapsed_s:.1f}/s" if progress.done and elapsed_s > 0 else ""
-            failed = f" {progress.failed:,} failed" if progress.failed else ""
-            bar.update(task, description="Scoring", completed=progress.done, total=progress.total, rate=rate + failed)
-
-        yield show

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rali.errors import DamagedModelError
-from rali.model.bundle import BundleInfo, load_tensors
+from rali.model.bundle import BundleInfo
 from rali.model.network import build_model
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -18,6 +21,7 @@ class TorchEngine:
 
     Args:
         info: the bundle.
+        tensors: its weights, of any float dtype; they are converted.
         device: ``cpu``, ``cuda`` or ``mps``.
         precision: of the encoder; the head always runs in the best that the device has.
 
@@ -25,7 +29,7 @@ class TorchEngine:
         DamagedModelError: the bundle's tensors do not fit the network that its header describes.
     """
 
-    def __init__(self, info: BundleInfo, *, device: str, precision: str) -> None:
+    def __init__(self, info: BundleInfo, tensors: Mapping[str, Tensor], *, device: str, precision: str) -> None:
         self.device = torch.device(device)
         self._dtype = _DTYPES[precision]
         # A convolution in TF32 keeps 10 bits of mantissa; float32 must mean float32.
@@ -33,14 +37,16 @@ class TorchEngine:
         try:
             with torch.device("meta"):
                 model = build_model(info.architecture)
-            tensors = {name: tensor.float() for name, tensor in load_tensors(info).items()}
-            model.load_state_dict(tensors, strict=True, assign=True)
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            # Straight to where and what they will be: a large model must not be in memory twice.
+            placed = {
+                name: tensor.to(self.device, self._dtype if name.startswith("encoder.") else torch.float32)
+                for name, tensor in tensors.items()
+            }
+            model.load_state_dict(placed, strict=True, assign=True)
+        except (RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DamagedModelError(f"{info.path} does not hold the network it describes ({reason})") from error
         model.eval().requires_grad_(False)
-        model.to(self.device)
-        model.encoder.to(self._dtype)
         # Channels last is twice as fast for convolutions on a CPU; torch's stubs do not know the argument.
         model.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.head.to(torch.float32 if device == "mps" else torch.float64)

@@ -1,0 +1,133 @@
+"""``rali model``: which models there are, getting one, knowing one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rali.config import load_settings
+from rali.errors import UsageError
+from rali_cli import options
+from rali_cli.exit_codes import ExitCode
+
+app = typer.Typer(help="Get, list, check and choose models.", no_args_is_help=True, rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(help="A model's name, a bundle, or a release folder.", show_default=False)]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="Of the weights on disk: float16, bfloat16 or float32.")
+]
+
+
+@app.command("list")
+def list_models(as_json: options.AsJson = False) -> None:
+    """List the models that can be used by name."""
+    from rali.config import default_model
+    from rali.model.bundle import read_info
+    from rali.model.registry import available_models
+    from rali_cli import render
+
+    infos = {name: read_info(path) for name, path in available_models().items()}
+    if as_json:
+        render.print_json(
+            {"default": default_model(), "models": [render.info_json(info) | {"name": n} for n, info in infos.items()]}
+        )
+        return
+    out = render.console()
+    for name, info in infos.items():
+        mark = "*" if name == default_model() else " "
+        out.print(f"{mark} {name:<16} {info.size_bytes / 1e6:>8.1f} MB  {info.title}", soft_wrap=True)
+    out.print("* is used where no --model is given; choose with: rali model default NAME")
+
+
+@app.command("info")
+def info(name: Name, as_json: options.AsJson = False) -> None:
+    """Show what a model is: architecture, size, score scale, licence, source."""
+    from rali.model.registry import find_model
+    from rali_cli import render
+
+    found = render.info_json(find_model(name))
+    if as_json:
+        render.print_json(found)
+        return
+    out = render.console()
+    for key, value in found.items():
+        out.print(f"{key:<16} {value}", soft_wrap=True)
+
+
+@app.command("verify")
+def verify(name: Annotated[str | None, typer.Argument(help="The default model if none.")] = None) -> None:
+    """Score sixteen pictures made in code in every way this machine can; show how far off each is."""
+    from rali.model.registry import find_model
+    from rali.model.verify import verify_model
+    from rali_cli import render
+
+    found = find_model(name or load_settings().model)
+    out = render.console()
+    out.print(f"{found.name} ({found.model_id}), scores {found.score_low:g} to {found.score_high:g}")
+    out.print("engine  device  precision  largest error  places moved")
+    sound = True
+    for result in verify_model(found):
+        mark = "ok" if result.sound else "BAD"
+        sound = sound and (result.sound or result.precision != "float32")
+        out.print(
+            f"{result.engine:<7} {result.device:<7} {result.precision:<10} {result.largest_error:>13.2e}"
+            f"  {result.rank_changes:>12}  {mark}"
+        )
+    if not sound:
+        render.notice("rali: float32 is wrong on this machine: do not trust its scores; run: rali doctor")
+        raise typer.Exit(ExitCode.ERROR)
+
+
+@app.command("default")
+def default(name: Annotated[str | None, typer.Argument(help="A name; shows the present one if none.")] = None) -> None:
+    """Choose the model that is used where no --model is given."""
+    from rali.config import default_model, set_default_model
+    from rali.errors import UnknownModelError
+    from rali.model.registry import available_models
+    from rali_cli import render
+
+    if name is not None:
+        if name not in available_models():
+            raise UnknownModelError(f"there is no model {name!r}; see: rali model list")
+        set_default_model(name)
+    render.console().print(default_model())
+
+
+@app.command("remove")
+def remove(name: Annotated[str, typer.Argument(help="An imported model.", show_default=False)]) -> None:
+    """Delete an imported model's files; scores by it stay in the catalog."""
+    from rali.model.importer import remove_model
+    from rali_cli import render
+
+    remove_model(name)
+    render.console().print(f"Removed {name}.")
+
+
+@app.command("import")
+def import_folder(
+    folder: Annotated[Path, typer.Argument(help="ckpt.pt, pca.pkl, basis.npz and best/.", show_default=False)],
+    name: Annotated[str | None, typer.Option("--name", help="What to call it; the folder's name if not given.")] = None,
+    precision: PrecisionOption = "float16",
+) -> None:
+    """Turn a release folder into one file that loads fast and runs without the folder."""
+    from rali.model.importer import import_checkpoint
+    from rali_cli import render
+
+    bundle = import_checkpoint(folder, name=name, precision=_precision(precision))
+    out = render.console()
+    out.print(
+        f"Imported {bundle.name} ({bundle.model_id}), {bundle.size_bytes / 1e6:,.1f} MB: {bundle.path}", soft_wrap=True
+    )
+    out.print(f"Use it with: rali score --model {bundle.name} FOLDER, or always: rali model default {bundle.name}")
+
+
+def _precision(text: str):  # type: ignore[no-untyped-def]
+    from typing import get_args
+
+    from rali.model.scorer import Precision
+
+    if text not in get_args(Precision):
+        raise UsageError(f"--precision: {text!r} is none; use {', '.join(get_args(Precision))}")
+    return text

@@ -1,0 +1,71 @@
+"""What commands that take long have in common: a progress bar, and an end in good order on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rali_cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from rali.pipeline import Progress
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C or SIGTERM end the run in good order, and the second at once."""
+    asked: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature is Python's)
+        if asked:
+            sys.exit(ExitCode.INTERRUPTED)
+        asked.append(number)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Progress], None]]:
+    """Show progress on stderr; say nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("Looking", total=None, rate="")
+        started_s: list[float] = []
+
+        def show(progress: Any) -> None:
+            if progress.total is None:
+                bar.update(task, completed=progress.found)
+                return
+            if not started_s:
+                started_s.append(time.monotonic())
+            elapsed_s = time.monotonic() - started_s[0]
+            rate = f"{progress.done / elapsed_s:.1f}/s" if progress.done and elapsed_s > 0 else ""
+            failed = f" {progress.failed:,} failed" if progress.failed else ""
+            bar.update(task, description="Scoring", completed=progress.done, total=progress.total, rate=rate + failed)
+
+        yield show

@@ -1,0 +1,91 @@
+"""The ``rali`` command as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import typer.main
+
+from rali_cli.app import app
+
+
+def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield every command and group, as one types it."""
+    command = command or typer.main.get_command(app)
+    yield path
+    for name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, (*path, name))
+
+
+@pytest.mark.parametrize("path", list(commands()), ids=" ".join)
+def test_every_command_explains_itself(rali: Callable[..., Any], path: tuple[str, ...]) -> None:
+    answer = rali(*path, "--help")
+
+    assert (answer.code, answer.err) == (0, "")
+    assert "Usage: " in answer.out
+
+
+def test_the_commands_that_other_programs_rely_on_are_there() -> None:
+    assert {"score", "worst", "best", "list", "show", "stats", "doctor"} <= {" ".join(path) for path in commands()}
+
+
+def test_version_is_the_installed_one(rali: Callable[..., Any]) -> None:
+    from importlib.metadata import version
+
+    assert rali("--version").out == f"rali {version('rali')}\n"
+
+
+def test_without_a_command_comes_the_help(rali: Callable[..., Any]) -> None:
+    answer = rali()
+
+    assert "score" in answer.out + answer.err
+
+
+@pytest.mark.parametrize("arguments", [["scroe"], ["--no-such-option"], ["worst", "-n", "0"], ["worst", "-n", "x"]])
+def test_a_wrong_word_ends_with_2_and_no_traceback(rali: Callable[..., Any], arguments: list[str]) -> None:
+    answer = rali(*arguments)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "Traceback" not in answer.err
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Return the modules that a command loads, in a process of its own."""
+    program = (
+        "import sys\nfrom rali_cli.app import main\n"
+        f"sys.argv = ['rali', *{list(arguments)!r}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('\\n'.join(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    return set(done.stderr.splitlines())
+
+
+def test_help_loads_neither_torch_nor_numpy() -> None:
+    loaded = loaded_by("--help")
+
+    assert "rali_cli.app" in loaded
+    assert not loaded & {"torch", "numpy", "PIL", "sqlite_utils", "rich", "safetensors"}
+
+
+@pytest.mark.parametrize("arguments", [["worst"], ["list", "--json"], ["stats"]], ids=str)
+def test_ranking_does_not_load_torch(collection: list[str], arguments: list[str]) -> None:
+    loaded = loaded_by(*arguments)
+
+    assert "rali.listing" in loaded
+    assert "torch" not in loaded
+
+
+def test_a_bad_setting_is_one_line_that_names_its_source(
+    rali: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RALI_WORKERS", "many")
+
+    answer = rali("score", ".")
+
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.startswith("rali: RALI_WORKERS: 'many'")

@@ -1,0 +1,73 @@
+"""``rali show``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fakes import scored, write_tiny_bundle
+
+from rali.catalog.catalog import Catalog
+
+
+def test_a_photo_is_shown_with_score_percentiles_model_and_recipe(
+    rali: Callable[..., Any], collection: list[str]
+) -> None:
+    answer = rali("show", collection[5])
+
+    assert (answer.code, answer.err) == (0, "")
+    assert "60.0 (0 to 100, higher is better)" in answer.out
+    assert "12.5 in its folder, 61.1 in all" in answer.out
+    assert "tiny (" in answer.out
+    assert "fast-1.1-half" in answer.out
+    assert "Canon EOS 7D" in answer.out
+    assert "2026-06-01 10:00:00" in answer.out
+
+
+def test_json_has_the_photo_its_folder_percentile_and_its_past(rali: Callable[..., Any], collection: list[str]) -> None:
+    (photo,) = json.loads(rali("show", collection[5], "--json").out)["photos"]
+
+    assert (photo["path"], photo["score"], photo["status"]) == (collection[5], 60.0, "cached")
+    assert (photo["percentile_in_folder"], photo["percentile"]) == (12.5, 61.111)
+    assert photo["past_scores"] == []
+
+
+def test_past_scores_and_companions_are_shown(rali: Callable[..., Any], collection: list[str], own_world: Path) -> None:
+    with Catalog(own_world / "catalog.db") as catalog:
+        (scoring,) = catalog.scorings()
+        catalog.store(
+            [scored(collection[0], 44.0, content="edited", mtime_ns=2, companions=("1.CR2", "1\n.xmp"))], scoring
+        )
+
+    out = rali("show", collection[0]).out
+
+    assert "44.0" in out
+    assert "earlier     10.0, until 20" in out
+    assert r"1.CR2, 1\n.xmp" in out
+
+
+def test_a_failure_is_shown_with_its_reason_and_ends_with_3(rali: Callable[..., Any], collection: list[str]) -> None:
+    answer = rali("show", "/photos/home/bad.jpg")
+
+    assert answer.code == 3
+    assert "corrupt: it is broken" in answer.out
+
+
+def test_a_photo_without_a_score_by_this_model_says_so(
+    rali: Callable[..., Any], collection: list[str], own_world: Path, tmp_path: Path
+) -> None:
+    other = write_tiny_bundle(tmp_path / "other.safetensors", seed=3, name="other")
+    with Catalog(own_world / "catalog.db") as catalog:
+        catalog.store([scored(collection[0], 99.0)], catalog.scoring(other, "fast-1.1-half"))
+
+    assert "none by this model and recipe yet" in rali("show", collection[1]).out
+    assert "20.0" in rali("show", collection[1], "--model", "tiny").out
+
+
+def test_a_photo_that_was_never_scored_is_one_line(rali: Callable[..., Any], collection: list[str]) -> None:
+    answer = rali("show", "/photos/un\nknown.jpg")
+
+    assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+    assert r"does not know /photos/un\nknown.jpg; run: rali score" in answer.err

@@ -1,0 +1,116 @@
+"""Which photos to show, in what order, with what percentile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import scored
+
+from rali.catalog.catalog import Catalog
+from rali.catalog.records import Scope
+from rali.errors import CatalogError, DamagedModelError, PathError
+from rali.listing import Ranking, Wanted, choose_scoring, rank_photos, scope_of, show_photo
+
+
+@pytest.fixture
+def catalog(own_world: Path, collection: list[str]) -> Iterator[Catalog]:
+    with Catalog(own_world / "catalog.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def ranking(catalog: Catalog) -> Ranking:
+    return rank_photos(catalog, choose_scoring(catalog, model=None, recipe=None), Scope())
+
+
+def numbers(ranking: Ranking, wanted: Wanted) -> list[int]:
+    return [int(photo.record.path.stem) for photo in ranking.pick(wanted)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Wanted(), list(range(1, 10))),
+        (Wanted("best"), list(range(9, 0, -1))),
+        (Wanted("worst", 2), [1, 2]),
+        (Wanted("best", 2), [9, 8]),
+        (Wanted("best", 2, below=50), [4, 3]),
+        (Wanted(above=70), [8, 9]),
+        (Wanted(below=10), []),
+        (Wanted(below_percentile=50), [1, 2, 3, 4]),
+        (Wanted(above_percentile=50, below=90), [6, 7, 8]),
+    ],
+    ids=str,
+)
+def test_what_is_wanted_is_what_is_picked(ranking: Ranking, wanted: Wanted, expected: list[int]) -> None:
+    assert numbers(ranking, wanted) == expected
+
+
+def test_a_percentile_is_among_the_whole_scope_not_among_what_is_shown(ranking: Ranking) -> None:
+    (photo,) = ranking.pick(Wanted("best", 1))
+
+    assert photo.percentile == pytest.approx(100 * 8.5 / 9)
+
+
+def test_failures_have_a_reason_and_no_percentile(ranking: Ranking) -> None:
+    (failure,) = ranking.failures()
+
+    assert (failure.percentile, failure.record.score, failure.record.failure_kind) == (None, None, "corrupt")
+    assert ranking.failures(0) == []
+
+
+def test_photos_without_a_score_by_this_scoring_are_counted(catalog: Catalog, tmp_path: Path) -> None:
+    from fakes import write_tiny_bundle
+
+    other = catalog.scoring(write_tiny_bundle(tmp_path / "b", seed=1), "fast-1.1-half")
+    catalog.store([scored("/photos/home/1.jpg", 1)], other)
+
+    ranking = rank_photos(catalog, other, Scope())
+
+    assert (len(ranking.ids), len(ranking.failed), ranking.unscored) == (1, 1, 8)
+
+
+def test_a_scope_that_holds_nothing_is_an_error_that_names_it(catalog: Catalog) -> None:
+    with pytest.raises(PathError, match=r"in /nowhere; run: rali score"):
+        rank_photos(catalog, choose_scoring(catalog, model=None, recipe=None), Scope(["/nowhere"]))
+
+
+def test_a_model_that_scored_nothing_is_an_error_that_names_it(catalog: Catalog) -> None:
+    with pytest.raises(CatalogError, match=r"no scores by model maxi with recipe exact yet"):
+        choose_scoring(catalog, model="maxi", recipe="exact")
+
+
+def test_a_scoring_is_found_by_the_path_of_its_bundle(catalog: Catalog, tiny_bundle: Path, tmp_path: Path) -> None:
+    assert choose_scoring(catalog, model=str(tiny_bundle), recipe=None).model_name == "tiny"
+    (tmp_path / "bad.safetensors").write_bytes(b"bad")
+    with pytest.raises(DamagedModelError):
+        choose_scoring(catalog, model=str(tmp_path / "bad.safetensors"), recipe=None)
+
+
+def test_show_gives_both_percentiles(catalog: Catalog) -> None:
+    shown = show_photo(catalog, choose_scoring(catalog, model=None, recipe=None), "/photos/spain/6.jpg")
+
+    assert shown.status == "cached"
+    assert shown.folder_percentile == pytest.approx(12.5)
+    assert shown.in_catalog.percentile == pytest.approx(100 * 5.5 / 9)
+
+
+def test_a_folders_percentile_leaves_out_the_folders_below(catalog: Catalog) -> None:
+    scoring = choose_scoring(catalog, model=None, recipe=None)
+    catalog.store([scored("/photos/spain/raw/x.jpg", 1.0)], scoring)
+
+    assert show_photo(catalog, scoring, "/photos/spain/6.jpg").folder_percentile == pytest.approx(12.5)
+
+
+def test_a_scope_is_made_of_real_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", os.fspath(tmp_path))
+
+    assert scope_of(["link/../real", "~/link", "gone"]).roots == [
+        str(tmp_path / "real"), str(tmp_path / "real"), str(tmp_path / "gone"),
+    ]  # fmt: skip
