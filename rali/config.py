@@ -16,6 +16,7 @@ from rali.errors import UsageError
 Pairs = Literal["together", "each"]
 Recipe = Literal["exact", "fast"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["float32", "float16", "bfloat16"]
 
 
 # The model that ships inside rali.

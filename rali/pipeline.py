@@ -56,6 +56,7 @@ class Run:
         failed: photos without a score, earlier failures included.
         ignored: other files, by suffix.
         unreadable: folders or files that could not be listed, with the reason.
+        notices: what had to be changed to go on, for people.
         interrupted: stopped before the end.
         scoring_s: seconds from the first decode to the last store.
     """
@@ -69,6 +70,7 @@ class Run:
     failed: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
     interrupted: bool = False
     scoring_s: float = 0.0
 
@@ -132,7 +134,7 @@ def _score(
     with WorkerPool(preparer, workers=workers, timeout_s=settings.timeout_s) as pool:
         on_progress(Progress(run.found, 0, len(waiting)))
         precision = precision_for(settings.recipe, settings.device)
-        scorer = Scorer(run.info, device=settings.device, precision=precision)
+        scorer = Scorer(run.info, device=settings.device, precision=precision, on_notice=run.notices.append)
         photos = {photo.file: photo for photo in waiting}
         results = pool.run((photo.file for photo in waiting), stop)
         outcomes = _outcomes(results, photos, scorer, catalog, run.scoring)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rali_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from rali.model.pull import PullProgress
     from rali.pipeline import Progress
 
 
@@ -67,5 +68,25 @@ def progress_bar() -> Iterator[Callable[[Progress], None]]:
             rate = f"{progress.done / elapsed_s:.1f}/s" if progress.done and elapsed_s > 0 else ""
             failed = f" {progress.failed:,} failed" if progress.failed else ""
             bar.update(task, description="Scoring", completed=progress.done, total=progress.total, rate=rate + failed)
+
+        yield show
+
+
+@contextmanager
+def pull_bar() -> Iterator[Callable[[PullProgress], None]]:
+    """Show on stderr how far a download is; say nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Asking the hub", total=None)
+
+        def show(progress: PullProgress) -> None:
+            words = f"{progress.stage} {progress.file}".strip()
+            bar.update(task, description=words, completed=progress.done_bytes, total=progress.total_bytes or None)
 
         yield show

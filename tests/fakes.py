@@ -123,7 +123,7 @@ def write_tiny_bundle(path: Path, *, seed: int = 0, name: str = "tiny", score: f
 class BrightnessScorer:
     """Scores a picture by its mean brightness, without a model; takes Scorer's place in the pipeline."""
 
-    def __init__(self, info: BundleInfo, *, device: str = "cpu", precision: str = "float32") -> None:
+    def __init__(self, info: BundleInfo, **_: object) -> None:
         self.info = info
         self.device = "cpu"
         self.batch_size = 2

@@ -32,6 +32,7 @@ def run_commands(commands: list[str], folder: Path) -> str:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "100",
         "RALI_DB": str(folder / "catalog.db"),
+        "RALI_CONFIG": str(folder / "config.toml"),
     }
     shown = []
     for command in commands:
@@ -45,7 +46,10 @@ def run_commands(commands: list[str], folder: Path) -> str:
             check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}"
-        lines = [line.rstrip().replace(str(folder), "/home/ann/rali") for line in done.stdout.splitlines()]
+        lines = [
+            line.rstrip().replace(str(folder), "/home/ann").replace(str(ROOT), "/home/ann/src")
+            for line in done.stdout.splitlines()
+        ]
         shown.append("\n".join([f"$ {command}", *lines]))
     return "\n".join(shown) + "\n"
 

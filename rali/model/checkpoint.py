@@ -8,6 +8,8 @@ best/       a Hugging Face CLIPModel: architecture, preprocessing, weights
 
 from __future__ import annotations
 
+import _codecs
+import argparse
 import hashlib
 import json
 import pickle
@@ -21,6 +23,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from numpy._core.multiarray import scalar  # isort: skip
 
 from rali.errors import DamagedModelError, UnknownModelError
 from rali.model.bundle import BundleInfo
@@ -52,6 +56,14 @@ _TEXT_DEFAULTS = {
 }
 _PROJECTION_DEFAULT = 512
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
+# What training loops leave beside the weights: numbers of numpy's and parsed options. None of these runs anything.
+_HARMLESS: list[Any] = [
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "u1", "?")),
+    *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    (_codecs.encode, "_codecs.encode"),
+    argparse.Namespace,
+]
 # Buffers that old versions of transformers saved: they count from zero and hold no weight.
 _NO_WEIGHTS = {"clip.vision_model.embeddings.position_ids", "clip.text_model.embeddings.position_ids"}
 
@@ -230,7 +242,7 @@ def _check_weights_file(folder: Path) -> None:
 
 def _read_basis(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {"vectors": np.atleast_2d(file["vectors"]), "scores": np.atleast_1d(file["scores"])}
     except KeyError as error:
         raise DamagedModelError(f"{path} lacks the array {error}; get it again") from error
@@ -250,7 +262,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 def _torch_load(path: Path) -> Any:
     """Load a torch file with torch's restricted unpickler, mapped into memory where its format allows."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with torch.serialization.safe_globals(_HARMLESS):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise DamagedModelError(
             f"{path} is damaged, or asks for code to be run, which no weights need: do not use it, get it again"

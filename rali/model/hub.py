@@ -57,6 +57,7 @@ class Listing:
 
 def list_release(name: str, revision: str | None) -> Listing:
     """Ask the hub which files there are, how large, and with which hash."""
+    _no_telemetry()
     from huggingface_hub import HfApi, constants
 
     repo, folder = RELEASES[name]
@@ -97,6 +98,7 @@ def cached_listing(name: str, revision: str | None) -> Listing:
 
 def cached_folder(name: str, revision: str | None) -> Path | None:
     """Return the release's folder in huggingface_hub's own cache, whole or not, if another program put one there."""
+    _no_telemetry()
     from huggingface_hub import try_to_load_from_cache
 
     repo, folder = RELEASES[name]
@@ -171,6 +173,11 @@ def is_whole(path: Path, file: File) -> bool:
         while chunk := content.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest() == file.digest
+
+
+def _no_telemetry() -> None:
+    """Keep huggingface_hub from telling its maker what runs it; it reads the variable when it is imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 def _size(path: Path) -> int:

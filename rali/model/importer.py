@@ -17,7 +17,7 @@ from rali.model.registry import BUNDLE_SUFFIX, source_path
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rali.model.scorer import Precision
+    from rali.config import Precision
 
 # What a bundle's header leaves to the file.
 _TOLD_BY_FILE = {"weights_sha256", "parameters", "precision", "size_bytes", "path"}

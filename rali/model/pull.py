@@ -26,7 +26,7 @@ from rali.model.hub import (
 from rali.model.registry import BUNDLE_SUFFIX, source_path
 
 if TYPE_CHECKING:
-    from rali.model.scorer import Precision
+    from rali.config import Precision
 
 _SPARE_BYTES = 64 << 20
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rali.config import Device, Recipe
+from rali.config import Device, Precision, Recipe
 from rali.errors import DeviceError
 from rali.model.bundle import BundleInfo, load_tensors
 from rali.model.golden import golden_pixels
@@ -17,10 +17,19 @@ from rali.model.golden import golden_pixels
 if TYPE_CHECKING:
     from torch import Tensor
 
-Precision = Literal["float32", "float16", "bfloat16"]
-
 # Pictures per step. On a CPU small steps stay in the cache: 28 photos/s in twos, 10 in 32s (mini, 2 cores, float32).
-_BATCH_SIZE = {"cpu": 2, "cuda": 64, "mps": 16}
+_BATCH_SIZE: dict[Device, int] = {"cpu": 2, "cuda": 64, "mps": 16}
+
+
+class Engine(Protocol):
+    """What runs a bundle's network."""
+
+    def run(self, pixels: NDArray[np.uint8], /) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Score uint8 [B, H, W, 3]: scores [B] and compressed embeddings [B, D].
+
+        Raises:
+            MemoryError: the device has too little memory for the batch; it can be asked again with less.
+        """
 
 
 @dataclass(frozen=True)
@@ -45,25 +54,70 @@ class Scores:
 class Scorer:
     """Scores pictures with one bundle on one device. Loading takes a second; keep it.
 
-    A picture's score does not depend on the batch that it is in.
+    A picture's score does not depend on the batch that it is in. Where the device has too little memory for a batch it
+    is halved; where it has too little for one picture, the CPU takes over.
+
+    Args:
+        info: the bundle.
+        device: ``auto`` takes the fastest that there is.
+        precision: of the encoder.
+        on_notice: told in a line what was changed to go on.
+        load_engine: makes an engine for a device and a precision; torch's by default.
+
+    Attributes:
+        batch_size: how many pictures are run at once.
 
     Raises:
         DeviceError: the device is not on this machine.
         DamagedModelError: the bundle is altered, or not what it says.
     """
 
-    def __init__(self, info: BundleInfo, *, device: Device = "auto", precision: Precision = "float32") -> None:
-        from rali.model.engines.torch_engine import TorchEngine
-
+    def __init__(
+        self,
+        info: BundleInfo,
+        *,
+        device: Device = "auto",
+        precision: Precision = "float32",
+        on_notice: Callable[[str], None] = lambda _: None,
+        load_engine: Callable[[Device, Precision], Engine] | None = None,
+    ) -> None:
         self.info = info
         self.device = available_device(device)
         self.precision = precision
         self.batch_size = _BATCH_SIZE[self.device]
-        self._engine = TorchEngine(info, load_tensors(info), device=self.device, precision=precision)
+        self._on_notice = on_notice
+        self._load_engine = load_engine or self._load_torch_engine
+        self._engine = self._load_engine(self.device, precision)
 
     def score(self, pixels: NDArray[np.uint8]) -> Scores:
         """Score a batch of any size: uint8 [B, H, W, 3], as :class:`Preprocessing` makes them."""
-        return Scores.of(*self._engine.run(pixels))
+        done: list[Scores] = []
+        at = 0
+        while at < len(pixels):
+            batch = pixels[at : at + self.batch_size]
+            try:
+                done.append(Scores.of(*self._engine.run(batch)))
+                at += len(batch)
+            except MemoryError as error:
+                self._make_do(error)
+        return Scores(*(np.concatenate(parts) for parts in zip(*((s.scores, s.embeddings) for s in done), strict=True)))
+
+    def _make_do(self, error: MemoryError) -> None:
+        """Go on with less memory: half the batch, and in the end the CPU."""
+        if self.batch_size > 1:
+            self.batch_size //= 2
+            self._on_notice(f"{self.device} has too little memory: going on with {self.batch_size} photos at once")
+        elif self.device != "cpu":
+            self._on_notice(f"{self.device} has too little memory for one photo: going on with the CPU, slower")
+            self.device, self.precision, self.batch_size = "cpu", "float32", _BATCH_SIZE["cpu"]
+            self._engine = self._load_engine("cpu", "float32")
+        else:
+            raise error
+
+    def _load_torch_engine(self, device: Device, precision: Precision) -> Engine:
+        from rali.model.engines.torch_engine import TorchEngine
+
+        return TorchEngine(self.info, load_tensors(self.info), device=device, precision=precision)
 
     def golden_scores(self) -> NDArray[np.float64]:
         """Score the golden pictures: float64 [16]; a sound model gives what ``info.golden_scores`` holds."""
@@ -83,7 +137,7 @@ def _golden_scores(score: Callable[[NDArray[np.uint8]], Scores], info: BundleInf
     return np.concatenate([score(pixels[at : at + 2]).scores for at in range(0, len(pixels), 2)])
 
 
-def available_device(device: Device) -> str:
+def available_device(device: Device) -> Device:
     """Resolve ``auto`` and check any other.
 
     Raises:

@@ -23,6 +23,7 @@ from rali.errors import DamagedModelError
 
 # numpy 2 moved its private modules; pickles of either name the same functions.
 from numpy._core.multiarray import _reconstruct, scalar  # isort: skip
+from numpy._core.numeric import _frombuffer  # type: ignore[attr-defined]  # isort: skip
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,13 @@ class _FileWrapper:
         return np.asarray(np.load(folder / Path(self.filename).name, allow_pickle=False))
 
 
+def _reconstruct_estimator(kind: type, base: type, state: object) -> _Estimator:
+    """Stand for the function by which pickles of protocol 0 and 1 make an object."""
+    if kind is not _Estimator or base is not object or state is not None:
+        raise _ForbiddenError(f"a {kind}")
+    return _Estimator()
+
+
 _GLOBALS: dict[tuple[str, str], Any] = {
     **{
         (f"sklearn.decomposition.{module}", name): _Estimator
@@ -127,6 +135,9 @@ _GLOBALS: dict[tuple[str, str], Any] = {
         for core in ("core", "_core")
         for name, function in (("_reconstruct", _reconstruct), ("scalar", scalar))
     },
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
+    **{(module, "_reconstructor"): _reconstruct_estimator for module in ("copy_reg", "copyreg")},
+    **{(module, "object"): object for module in ("__builtin__", "builtins")},
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }

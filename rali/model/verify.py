@@ -9,9 +9,10 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from rali.config import Precision
 from rali.errors import ModelError
 from rali.model.bundle import BundleInfo
-from rali.model.scorer import Precision, Scorer, devices_present
+from rali.model.scorer import Scorer, devices_present
 
 # What each precision may be off by, in share of the score range: float32 by its last digits, half by what it keeps.
 TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-2}

@@ -67,9 +67,12 @@ class Scan:
         """
         described = [(root, _stat(root)) for root in self.roots]
         # Single files first: then only they and files with several links need to be remembered, not a million names.
+        single: dict[str, dict[str, os.stat_result]] = {}
         for root, info in described:
-            if not stat.S_ISDIR(info.st_mode):
-                yield from self._single_file(root, info)
+            if not stat.S_ISDIR(info.st_mode) and not self._already_seen(info, remember=True):
+                single.setdefault(os.path.dirname(root), {})[os.path.basename(root)] = info
+        for folder, found in single.items():
+            yield folder, self._single_files(folder, found)
         for root, info in described:
             if stat.S_ISDIR(info.st_mode):
                 yield from self._walk(root, info)
@@ -124,19 +127,19 @@ class Scan:
                 if shots:
                     yield folder, shots
 
-    def _single_file(self, file: str, info: os.stat_result) -> Iterator[tuple[str, dict[str, Photo]]]:
-        """Yield a file that the user named: a photo whatever its suffix, with its companions if it leads a shot."""
-        if self._already_seen(info, remember=True):
-            return
-        folder, name = os.path.split(file)
-        try:
-            siblings = sorted(entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
-        except OSError:  # a file can be readable in a folder that cannot be listed
-            siblings = [name]
-        photos = [sibling for sibling in siblings if sibling == name or _suffix(sibling) in PHOTO_SUFFIXES]
-        sidecars = [sibling for sibling in siblings if sibling != name and _suffix(sibling) in SIDECAR_SUFFIXES]
-        companions = group_shots(photos, sidecars).get(name, ()) if self.pairs == "together" else ()
-        yield folder, {name: _photo(file, info, companions)}
+    def _single_files(self, folder: str, found: dict[str, os.stat_result]) -> dict[str, Photo]:
+        """Return files that the user named: photos whatever their suffix, with their companions if they lead a shot."""
+        shots: dict[str, tuple[str, ...]] = {}
+        if self.pairs == "together":
+            try:
+                with os.scandir(folder) as entries:
+                    siblings = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+            except OSError:  # a file can be readable in a folder that cannot be listed
+                siblings = set()
+            photos = sorted({name for name in siblings if _suffix(name) in PHOTO_SUFFIXES} | found.keys())
+            sidecars = sorted({name for name in siblings if _suffix(name) in SIDECAR_SUFFIXES} - found.keys())
+            shots = group_shots(photos, sidecars)
+        return {name: _photo(os.path.join(folder, name), info, shots.get(name, ())) for name, info in found.items()}
 
     def _shots(
         self, root: str, folder: str, found: dict[str, os.stat_result], sidecars: Sequence[str], *, paired: bool

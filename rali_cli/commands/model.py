@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from rali.config import load_settings
+from rali.config import Precision, load_settings
 from rali.errors import UsageError
 from rali_cli import options
 from rali_cli.exit_codes import ExitCode
@@ -66,13 +66,13 @@ def verify(name: Annotated[str | None, typer.Argument(help="The default model if
     found = find_model(name or load_settings().model)
     out = render.console()
     out.print(f"{found.name} ({found.model_id}), scores {found.score_low:g} to {found.score_high:g}")
-    out.print("engine  device  precision  largest error  places moved")
+    out.print("engine  device  precision   points off  places moved")
     sound = True
     for result in verify_model(found):
-        mark = "ok" if result.sound else "BAD"
+        mark = "ok" if result.sound else "BAD" if result.precision == "float32" else "too far off: not used"
         sound = sound and (result.sound or result.precision != "float32")
         out.print(
-            f"{result.engine:<7} {result.device:<7} {result.precision:<10} {result.largest_error:>13.2e}"
+            f"{result.engine:<7} {result.device:<7} {result.precision:<10} {result.largest_error:>12.6f}"
             f"  {result.rank_changes:>12}  {mark}"
         )
     if not sound:
@@ -123,11 +123,31 @@ def import_folder(
     out.print(f"Use it with: rali score --model {bundle.name} FOLDER, or always: rali model default {bundle.name}")
 
 
-def _precision(text: str):  # type: ignore[no-untyped-def]
-    from typing import get_args
+@app.command("pull")
+def pull(
+    name: Annotated[str, typer.Argument(help="rali: the authors' release, about 3.4 GB.")] = "rali",
+    precision: PrecisionOption = "float16",
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="A commit or tag of the hub's; else the latest.")
+    ] = None,
+) -> None:
+    """Fetch a released model from the Hugging Face hub, check it, import it, and make it the default.
 
-    from rali.model.scorer import Precision
+    Interrupted, it goes on where it stopped when it is run again.
+    """
+    from rali.model.pull import pull_release
+    from rali_cli import render
+    from rali_cli.progress import pull_bar
 
-    if text not in get_args(Precision):
-        raise UsageError(f"--precision: {text!r} is none; use {', '.join(get_args(Precision))}")
-    return text
+    with pull_bar() as on_progress:
+        bundle = pull_release(name=name, precision=_precision(precision), revision=revision, on_progress=on_progress)
+    out = render.console()
+    out.print(f"{bundle.name} ({bundle.model_id}) is ready, and the default: {bundle.path}", soft_wrap=True)
+    out.print(bundle.source, soft_wrap=True)
+
+
+def _precision(text: str) -> Precision:
+    for precision in get_args(Precision):
+        if text == precision:
+            return precision  # type: ignore[no-any-return]
+    raise UsageError(f"--precision: {text!r} is none; use {', '.join(get_args(Precision))}")

@@ -79,6 +79,8 @@ def score(
                 on_progress=on_progress,
                 stop=stop,
             )
+        for line in run.notices:
+            render.notice(line)
         if run.interrupted and not catalog.count_listed(run.scope):
             raise typer.Exit(ExitCode.INTERRUPTED)
         ranking = rank_photos(catalog, run.scoring, run.scope)
@@ -147,7 +149,7 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
     )
     out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}: {run.info.score_meaning}")
     if run.info.name == "mini":
-        out.print("mini is the small model inside rali; for the full RALI model see README, section Models.")
+        out.print("mini is the small model inside rali. For the full RALI model: rali model pull rali")
     if run.ignored:
         kinds = ", ".join(
             f"{count:,} {display_path(suffix) or 'without suffix'}" for suffix, count in run.ignored.most_common(5)

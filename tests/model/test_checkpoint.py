@@ -227,7 +227,7 @@ def test_values_that_config_json_leaves_out_have_transformers_defaults(folder: P
     del config["vision_config"]["patch_size"]
     path.write_text(json.dumps(config))
     # The default patch is 32 pixels, which this checkpoint's weights do not have.
-    with pytest.raises(DamagedModelError, match="position_embedding|patch_embedding"):
+    with pytest.raises(DamagedModelError, match=r"position_embedding|patch_embedding"):
         find_model(str(folder))
 
 

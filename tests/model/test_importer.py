@@ -10,11 +10,11 @@ import torch
 from make_release import make_release
 from safetensors import safe_open
 
-from rali.config import default_model, models_folder, set_default_model
+from rali.config import Precision, default_model, models_folder, set_default_model
 from rali.errors import ModelError, UnknownModelError, UsageError
 from rali.model.importer import import_checkpoint, remove_model
 from rali.model.registry import available_models, find_model
-from rali.model.scorer import Precision, Scorer
+from rali.model.scorer import Scorer
 from rali.model.verify import verify_model
 
 
@@ -83,7 +83,7 @@ def test_weights_that_do_not_fit_half_precision_are_refused(tmp_path: Path) -> N
     content = torch.load(folder / "ckpt.pt", weights_only=True)
     content["state_dict"]["clip.visual_projection.weight"] *= 1e9
     torch.save(content, folder / "ckpt.pt")
-    with pytest.raises(ModelError, match="float16.*float32"):
+    with pytest.raises(ModelError, match=r"float16.*float32"):
         import_checkpoint(folder, precision="float16")
     assert import_checkpoint(folder, precision="float32").precision == "float32"
 

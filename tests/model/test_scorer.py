@@ -111,3 +111,53 @@ def test_the_fast_recipe_keeps_within_a_point_on_the_gpu(pixels: NDArray[np.uint
     scorer = Scorer(find_model("mini"), device="cuda", precision=precision_for("fast", "cuda"))
 
     assert scorer.score(pixels).scores == pytest.approx(solo, abs=1.0)
+
+
+class CrampedEngine:
+    """An engine with memory for so many pictures at once; a picture's score is its mean brightness."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.batches: list[int] = []
+
+    def run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.batches.append(len(pixels))
+        if len(pixels) > self.room:
+            raise MemoryError("out of memory")
+        return pixels.mean(axis=(1, 2, 3)), np.zeros((len(pixels), 4), np.float32)
+
+
+def cramped_scorer(**room: int) -> tuple[Scorer, dict[str, CrampedEngine], list[str]]:
+    engines = {device: CrampedEngine(size) for device, size in room.items()}
+    notices: list[str] = []
+    info = find_model("mini")
+    scorer = Scorer(info, device="cpu", on_notice=notices.append, load_engine=lambda device, _: engines[device])
+    return scorer, engines, notices
+
+
+def test_too_little_memory_halves_the_batch_and_changes_no_score() -> None:
+    scorer, engines, notices = cramped_scorer(cpu=3)
+    scorer.batch_size = 16
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
+    found = scorer.score(pixels)
+    np.testing.assert_array_equal(found.scores, pixels.mean(axis=(1, 2, 3)))
+    assert found.embeddings.shape == (16, 4)
+    assert scorer.batch_size == 2
+    assert [line for line in notices if "2 photos at once" in line]
+    scorer.score(pixels)
+    assert engines["cpu"].batches[-8:] == [2] * 8  # what fits is remembered
+
+
+def test_a_device_without_memory_for_one_photo_gives_way_to_the_cpu_aloud() -> None:
+    scorer, _, notices = cramped_scorer(cpu=64, cuda=0)
+    scorer.device, scorer._engine, scorer.batch_size = "cuda", CrampedEngine(0), 4
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(scorer.score(pixels).scores, pixels.mean(axis=(1, 2, 3)))
+    assert scorer.device == "cpu"
+    assert "CPU" in notices[-1]
+
+
+def test_a_cpu_without_memory_for_one_photo_is_an_error() -> None:
+    scorer, _, _ = cramped_scorer(cpu=0)
+    with pytest.raises(MemoryError):
+        scorer.score(np.zeros((2, 8, 8, 3), np.uint8))

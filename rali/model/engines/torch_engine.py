@@ -62,9 +62,17 @@ class TorchEngine:
 
         Returns:
             Scores float64 [B] and compressed embeddings float32 [B, D].
+
+        Raises:
+            MemoryError: the device has too little memory for the batch.
         """
-        with torch.inference_mode():
-            batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W], channels last
-            normalised = (batch.float() / 255 - self._mean) / self._std
-            scores, compressed = self._model(normalised.to(self._dtype))
-            return scores.double().cpu().numpy(), compressed.float().cpu().numpy()
+        try:
+            with torch.inference_mode():
+                batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W], channels last
+                normalised = (batch.float() / 255 - self._mean) / self._std
+                scores, compressed = self._model(normalised.to(self._dtype))
+                return scores.double().cpu().numpy(), compressed.float().cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()  # else what the failed batch took stays taken
+            raise MemoryError(str(error)) from error
