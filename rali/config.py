@@ -97,7 +97,10 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
     path = config_path()
     if path.is_file():
         try:
-            values |= {key: _checked(key, value, f"{path}") for key, value in tomllib.loads(path.read_text()).items()}
+            values |= {
+                key: _checked(key, value, f"{path}")
+                for key, value in tomllib.loads(path.read_text(encoding="utf-8")).items()
+            }
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise UsageError(f"{path} cannot be read as TOML ({error}); correct it or remove it") from error
     for known in fields(Settings):

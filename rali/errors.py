@@ -101,6 +101,7 @@ class FailureKind(StrEnum):
     CRASHED = "crashed"
     TIMED_OUT = "timed-out"
     CHANGED = "changed"
+    KILLED = "killed"
     NOT_FINITE = "not-finite"
 
 

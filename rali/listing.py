@@ -96,7 +96,7 @@ def choose_scoring(catalog: Catalog, *, model: str | None, recipe: Recipe | None
         DamagedModelError: ``model`` is the path of a file that is no bundle.
     """
     scorings = catalog.scorings(model=model, recipe=recipe)
-    if not scorings and model is not None and os.path.isfile(os.path.expanduser(model)):
+    if not scorings and model is not None and os.path.exists(os.path.expanduser(model)):
         scorings = catalog.scorings(model=find_model(model).model_id, recipe=recipe)
     if scorings:
         return scorings[0]

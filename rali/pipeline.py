@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import KnownPhoto, Outcome, Scope, Scoring
@@ -21,7 +23,7 @@ from rali.model.scorer import Scorer, precision_for
 from rali.photos.photo import Photo, display_path
 from rali.photos.scan import Scan, resolve_roots
 from rali.prepare import Failure, Prepared, Preparer, recipe_id
-from rali.workers import WorkerLost, WorkerPool
+from rali.workers import WorkerLost, WorkerPool, default_workers
 
 # A kill loses at most this much work; a commit costs two or three fsyncs, which must not be paid for every photo.
 STORE_EVERY_PHOTOS = 64
@@ -105,7 +107,6 @@ def score_photos(
     info = find_model(settings.model)
     given = [os.fspath(path) for path in paths]
     roots = resolve_roots(given)
-    _refuse_emptied(roots, catalog)
     scoring = catalog.scoring(info, recipe_id(settings.recipe))
     run = Run(info, scoring, Scope(roots, include, exclude))
     scan = Scan(roots, include, exclude, settings.pairs, ignored=run.ignored, unreadable=run.unreadable)
@@ -129,7 +130,7 @@ def _score(
     earlier_failures = run.failed
     done = 0
     preparer = Preparer(run.info.preprocessing, settings.recipe, settings.limit_px)
-    workers = min(settings.workers or os.cpu_count() or 1, len(waiting))
+    workers = min(settings.workers or default_workers(), len(waiting))
     # The workers start first: they decode while torch is imported and the weights are read.
     with WorkerPool(preparer, workers=workers, timeout_s=settings.timeout_s) as pool:
         on_progress(Progress(run.found, 0, len(waiting)))
@@ -195,11 +196,26 @@ def _survey(
         run.found += len(photos)
         on_progress(Progress(run.found))
     for root in scan.roots:
+        below = root.rstrip(os.sep) + os.sep
+        if not any(folder == root or folder.startswith(below) for folder in visited):
+            _refuse_emptied(root, catalog, scan)
+            continue
         for folder in catalog.folders_below(root):
             # Folders that are there but were not walked (excluded, unreadable) keep what is remembered of them.
-            if folder not in visited and (folder in scan.listed or not os.path.lexists(folder)):
+            if folder not in visited and (folder in scan.listed or _is_gone(folder)):
                 _unlist_gone(catalog, folder, catalog.known_in(folder, run.scoring), {})
     return waiting
+
+
+def _is_gone(path: str) -> bool:
+    """Tell if there is nothing of this name; a drive that does not answer, or a closed folder, says nothing."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _unlist_gone(catalog: Catalog, folder: str, known: dict[str, KnownPhoto], photos: dict[str, Photo]) -> None:
@@ -208,9 +224,7 @@ def _unlist_gone(catalog: Catalog, folder: str, known: dict[str, KnownPhoto], ph
     gone = [
         before.photo_id
         for name, before in known.items()
-        if before.listed
-        and name not in photos
-        and (name in companions or not os.path.lexists(os.path.join(folder, name)))
+        if before.listed and name not in photos and (name in companions or _is_gone(os.path.join(folder, name)))
     ]
     if gone:
         catalog.unlist(gone)
@@ -237,15 +251,15 @@ def _outcomes(
         else:
             pixels[len(batch)] = np.frombuffer(buffer, dtype=np.uint8).reshape(pixels.shape[1:])
             batch.append((photo, result))
-            if len(batch) == scorer.batch_size:
+            if len(batch) >= scorer.batch_size:  # which shrinks where memory runs short
                 yield from _score_batch(batch, pixels, scorer)
                 batch.clear()
     if batch:
-        yield from _score_batch(batch, pixels[: len(batch)], scorer)
+        yield from _score_batch(batch, pixels, scorer)
 
 
-def _score_batch(batch: list[tuple[Photo, Prepared]], pixels: np.ndarray, scorer: Scorer) -> Iterator[Outcome]:
-    found = scorer.score(pixels)
+def _score_batch(batch: list[tuple[Photo, Prepared]], pixels: NDArray[np.uint8], scorer: Scorer) -> Iterator[Outcome]:
+    found = scorer.score(pixels[: len(batch)])
     for (photo, prepared), score, embedding in zip(batch, found.scores, found.embeddings, strict=True):
         if math.isfinite(score):
             yield Outcome(photo, prepared, float(score), embedding.astype("<f2").tobytes())
@@ -270,23 +284,19 @@ def _grouped(outcomes: Iterable[Outcome], stop: Callable[[], bool]) -> Iterator[
 def _lost(lost: WorkerLost) -> Failure:
     if lost.timed_out:
         return Failure(FailureKind.TIMED_OUT, "decoding it took too long and was stopped")
+    if lost.exit_code == -signal.SIGKILL:  # nothing in a decoder sends it; the kernel does, when memory runs out
+        return Failure(FailureKind.KILLED, "its worker was killed, as when memory runs out; score it again")
     return Failure(FailureKind.CRASHED, f"the decoder crashed on it (exit code {lost.exit_code})")
 
 
-def _refuse_emptied(roots: Sequence[str], catalog: Catalog) -> None:
-    """Refuse a folder that held photos and is empty now: more likely a missing drive than ten thousand deletions."""
-    for root in roots:
-        if not os.path.isdir(root):
-            continue
-        with os.scandir(root) as entries:
-            if any(entries):
-                continue
-        remembered = catalog.count_listed(Scope([root]))
-        if remembered:
-            raise UnsafeError(
-                f"{display_path(root)} is empty, but {remembered:,} photos are remembered in it: connect its drive and "
-                "try again. Nothing was changed"
-            )
+def _refuse_emptied(root: str, catalog: Catalog, scan: Scan) -> None:
+    """Refuse a folder that held photos and holds none: more likely a missing drive than ten thousand deletions."""
+    remembered = catalog.count_listed(Scope([root]))
+    if remembered and os.path.isdir(root) and not (scan.include or scan.exclude or scan.unreadable):
+        raise UnsafeError(
+            f"{display_path(root)} holds no photos, but {remembered:,} photos are remembered in it: connect its drive "
+            "and try again. Nothing was changed"
+        )
 
 
 def _nothing_found(given: Sequence[str], run: Run) -> str:

@@ -25,7 +25,14 @@ from rali.errors import RaliError
 # Tasks handed to a worker ahead of time: enough that it does not wait while the parent runs a batch on the device.
 TASKS_AHEAD = 6
 _STOP_CHECK_S = 0.25
+_MOST_WORKERS = 8
 _READY = "ready"
+
+
+def default_workers() -> int:
+    """Return how many workers suit this machine: one for each core that we may use, up to 8 (45 MB each)."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, _MOST_WORKERS)
 
 
 class Work(Protocol):

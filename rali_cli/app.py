@@ -61,6 +61,9 @@ def main() -> NoReturn:
     except BrokenPipeError:  # `rali list | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.OK)
+    except (OSError, MemoryError) as error:  # the system's own refusals: no permission, no room, no memory
+        print(f"rali: {' '.join(str(error).split()) or type(error).__name__}; run: rali doctor", file=sys.stderr)
+        sys.exit(ExitCode.ERROR)
     sys.exit(ExitCode.OK)
 
 

@@ -22,6 +22,14 @@ Recipe = Annotated[
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu, cuda or mps. [env: RALI_DEVICE]", show_default=False)
 ]
+ShownModel = Annotated[
+    str | None,
+    typer.Option("--model", help="Scores of this model; of the one used last if not given.", show_default=False),
+]
+ShownRecipe = Annotated[
+    str | None,
+    typer.Option("--recipe", help="Scores of this recipe, exact or fast; of the one used last if not given."),
+]
 Include = Annotated[list[str] | None, typer.Option("--include", help="Only photos that match this glob. Repeatable.")]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Leave out what matches this glob. Repeatable.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

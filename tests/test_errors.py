@@ -32,7 +32,7 @@ def test_a_photo_error_crosses_a_process_boundary_whole() -> None:
 def test_failure_kinds_are_stable_words_for_programs() -> None:
     assert {kind.value for kind in FailureKind} == {
         "empty", "unsupported", "truncated", "corrupt", "too-large", "unreadable", "vanished", "crashed", "timed-out",
-        "changed", "not-finite",
+        "changed", "killed", "not-finite",
     }  # fmt: skip
 
 

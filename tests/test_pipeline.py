@@ -588,3 +588,94 @@ def test_a_fake_scorer_shows_that_pixels_reach_the_right_photo(bench: Bench, mon
     expected = {f"{level:03}.png": level / 2.55 for level in range(0, 250, 10)}
     assert scores == pytest.approx(expected, abs=0.5)
     assert np.isfinite([score for score in scores.values() if score is not None]).all()
+
+
+class CrampedScorer(BrightnessScorer):
+    """Has room for fewer and fewer photos at once, as a device that runs out of memory."""
+
+    def __init__(self, info: Any, **more: object) -> None:
+        super().__init__(info, **more)
+        self.batch_size = 4
+
+    def score(self, pixels: Any) -> Any:
+        assert len(pixels) <= 4
+        self.batch_size = max(1, self.batch_size // 2)
+        return super().score(pixels)
+
+
+def test_a_device_that_runs_short_of_memory_still_scores_every_photo(
+    five: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5, 12):
+        write_jpeg(five.folder / f"{number}.jpg", number)
+    monkeypatch.setattr(pipeline, "Scorer", CrampedScorer)
+    run = five.run()
+    assert len(run.scored) == 12
+    assert all(score is not None for score in five.scores(run).values())
+
+
+def test_thousands_of_photos_named_one_by_one_are_answered(bench: Bench) -> None:
+    files = [write_jpeg(bench.folder / f"{number % 3}" / f"{number}.jpg", number % 7) for number in range(1300)]
+    run = bench.run(*files)
+    with Catalog(bench.settings.db) as catalog:
+        assert catalog.count_listed(run.scope) == 1300
+        assert len(catalog.ranking(run.scoring, run.scope)[0]) == 1300
+
+
+@pytest.mark.parametrize(
+    "kind", [FailureKind.UNREADABLE, FailureKind.VANISHED, FailureKind.KILLED, FailureKind.TIMED_OUT]
+)
+def test_a_failure_with_one_model_takes_no_other_models_score_away(
+    five: Bench, tmp_path: Path, kind: FailureKind
+) -> None:
+    """A drive that does not answer while the second model runs must not empty the first one's ranking."""
+    from rali.catalog.records import Outcome
+    from rali.photos.scan import Scan
+    from rali.prepare import Failure
+
+    first = five.run()
+    before = five.scores(first)
+    other = write_tiny_bundle(tmp_path / "other.safetensors", seed=9, name="other")
+    with Catalog(five.settings.db) as catalog:
+        second = catalog.scoring(other, first.scoring.recipe)
+        photos = list(Scan([str(five.folder)]))
+        catalog.store([Outcome(photo, failure=Failure(kind, "gone for now")) for photo in photos], second)
+        assert len(catalog.failed(second, first.scope)) == 5
+        assert not catalog.failed(first.scoring, first.scope)
+        ids, _ = catalog.ranking(first.scoring, first.scope)
+        assert not any(catalog.past_scores(int(photo_id), first.scoring) for photo_id in ids)
+    assert five.scores(first) == before
+
+
+def test_a_root_that_holds_only_other_files_now_is_refused_and_nothing_is_unlisted(five: Bench) -> None:
+    run = five.run()
+    shutil.rmtree(five.folder / "sub")
+    for file in five.folder.glob("*.jpg"):
+        file.unlink()
+    (five.folder / ".DS_Store").write_bytes(b"x")
+    (five.folder / "readme.txt").write_text("the card is in the drawer")
+    with pytest.raises(UnsafeError, match="5 photos are remembered"):
+        five.run()
+    assert len(five.scores(run)) == 5
+
+
+def test_a_folder_that_cannot_be_reached_keeps_its_photos_listed(five: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = five.run()
+    lstat, scandir = os.lstat, os.scandir
+    sub = os.fspath(five.folder / "sub")
+
+    def stale_lstat(path: Any, **more: Any) -> os.stat_result:
+        if os.fspath(path).startswith(sub):
+            raise OSError(116, "Stale file handle")
+        return lstat(path, **more)
+
+    def stale_scandir(path: Any = ".") -> Any:
+        if os.fspath(path).startswith(sub):
+            raise OSError(116, "Stale file handle")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "lstat", stale_lstat)
+    monkeypatch.setattr(os, "scandir", stale_scandir)
+    again = five.run()
+    assert sub in again.unreadable
+    assert len(five.scores(run)) == 5

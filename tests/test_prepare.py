@@ -179,3 +179,17 @@ def test_a_started_worker_lives_without_torch_and_within_its_memory(tmp_path: Pa
     """)
     done = subprocess.run([sys.executable, "-c", child, bomb, good], capture_output=True, text=True, timeout=25)
     assert (done.stdout.split(), done.returncode) == (["Failure", "Prepared"], 0), done.stderr
+
+
+def test_a_raw_has_one_identity_whatever_model_looks_at_it(tmp_path: Path) -> None:
+    """Its preview is enough for one model and too small for another; it is the same photo all the same."""
+
+    preview = encoded(picture(300, 225), "JPEG")
+    file = written(tmp_path / "shot.dng", dng(640, 480, preview=preview))
+    hashes = set()
+    for side_px in (64, 200, 260):
+        preparer = Preparer(Preprocessing(side_px, side_px, (0.5,) * 3, (0.5,) * 3), "fast", 10**8)
+        prepared = preparer(file, memoryview(bytearray(preparer.result_bytes)))
+        assert isinstance(prepared, Prepared)
+        hashes.add(prepared.content.hash)
+    assert len(hashes) == 1

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +12,27 @@ from numpy.typing import NDArray
 
 from rali.catalog.connection import BUSY_TIMEOUT_S, connect, explained, writing
 from rali.catalog.records import KnownPhoto, Outcome, PhotoRecord, Scope, Scoring
+from rali.catalog.rows import (
+    content_row,
+    content_still_held,
+    join_names,
+    now_text,
+    photo_row,
+    record_of,
+    scanned_state,
+    signed,
+    split_names,
+    state_of,
+    unsigned,
+)
+from rali.catalog.scope import below, in_scope, scope_lets_through
 from rali.errors import CatalogError, FailureKind
 from rali.model.bundle import BundleInfo
-from rali.photos.decode import DECODE_VERSION, FileState
+from rali.photos.decode import DECODE_VERSION
 from rali.photos.photo import Photo, display_path
-from rali.photos.scan import lets_through
-from rali.prepare import Content
 
-# A look later may find these gone, so they are reported and not remembered.
-TRANSIENT_FAILURES = frozenset({FailureKind.VANISHED, FailureKind.UNREADABLE, FailureKind.CHANGED})
 # Below SQLite's limit of 999 variables in old builds.
 _CHUNK = 900
-_WORD = (1 << 64) - 1
 # A failure of the decoder concerns every scoring, one of the model that model alone.
 _CONCERNS = "(x.scoring_id IS NULL OR x.scoring_id = ?)"
 
@@ -88,14 +94,21 @@ class Catalog:
         )
         return {
             os.fsdecode(name): KnownPhoto(
-                photo_id, inode & _WORD, size_bytes, mtime_ns, _split(companions), bool(listed), bool(scored), bool(bad)
+                photo_id,
+                unsigned(inode),
+                size_bytes,
+                mtime_ns,
+                split_names(companions),
+                bool(listed),
+                bool(scored),
+                bool(bad),
             )
             for name, photo_id, inode, size_bytes, mtime_ns, companions, listed, scored, bad in rows
         }
 
     def folders_below(self, root: str) -> list[str]:
         """Return the folders at and below ``root`` in which listed photos are remembered."""
-        condition, values = _below(root)
+        condition, values = below(root)
         rows = self._rows(
             f"""
             SELECT f.path FROM folders f WHERE {condition}
@@ -125,26 +138,28 @@ class Catalog:
                 SELECT content_id FROM photos
                 WHERE inode = ? AND size_bytes = ? AND mtime_ns = ? AND device = ? AND content_id IS NOT NULL
                 """,
-                (_signed(photo.inode), photo.size_bytes, photo.mtime_ns, _signed(photo.device)),
+                (signed(photo.inode), photo.size_bytes, photo.mtime_ns, signed(photo.device)),
             )
             known += [(photo, content_id) for (content_id,) in rows[:1]]
         if known:
             with writing(self._db, self.path) as connection:
                 for photo, content_id in known:
-                    _upsert_photo(connection, photo, _scanned_state(photo), content_id, _now())
+                    photo_row(connection, photo, scanned_state(photo), content_id, now_text())
         return len(known)
 
     # --- what a run writes ----------------------------------------------------------------------------------
 
     def store(self, outcomes: Sequence[Outcome], scoring: Scoring) -> None:
         """Store what became of some photos: all of them, or on an error none."""
-        now = _now()
+        now = now_text()
         with writing(self._db, self.path) as connection:
             for outcome in outcomes:
-                content_id = None
-                if outcome.prepared is not None:
-                    content_id = _content_id(connection, outcome.prepared.content)
-                photo_id = _upsert_photo(connection, outcome.photo, _state(outcome), content_id, now)
+                content_id = (
+                    content_row(connection, outcome.prepared.content)
+                    if outcome.prepared is not None
+                    else content_still_held(connection, outcome)
+                )
+                photo_id = photo_row(connection, outcome.photo, state_of(outcome), content_id, now)
                 connection.execute("DELETE FROM failures WHERE photo_id = ?", (photo_id,))
                 if outcome.score is not None:
                     connection.execute(
@@ -167,7 +182,7 @@ class Catalog:
         with writing(self._db, self.path) as connection:
             connection.executemany(
                 "UPDATE photos SET listed = 1, companions = ? WHERE id = ?",
-                [(_join(photo.companions), known.photo_id) for known, photo in photos],
+                [(join_names(photo.companions), known.photo_id) for known, photo in photos],
             )
 
     def unlist(self, photo_ids: Iterable[int]) -> None:
@@ -190,7 +205,7 @@ class Catalog:
 
     def ranking(self, scoring: Scoring, scope: Scope) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the listed photos in ``scope`` that have a score: ids [N] and scores [N], worst first."""
-        source, conditions, values = _in_scope(scope)
+        source, conditions, values = in_scope(scope)
         rows = self._rows(
             f"""
             SELECT p.id, s.score FROM {source} CROSS JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
@@ -206,19 +221,20 @@ class Catalog:
 
     def failed(self, scoring: Scoring, scope: Scope) -> list[int]:
         """Return the ids of listed photos in ``scope`` that have no score by ``scoring`` because they failed."""
-        source, conditions, values = _in_scope(scope)
+        source, conditions, values = in_scope(scope)
         rows = self._rows(
             f"""
             SELECT p.id FROM {source} JOIN failures x ON x.photo_id = p.id AND {_CONCERNS}
-            WHERE p.listed AND {conditions} ORDER BY p.id
+            LEFT JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
+            WHERE p.listed AND s.score IS NULL AND {conditions} ORDER BY p.id
             """,
-            [scoring.id, *values],
+            [scoring.id, scoring.id, *values],
         )
         return self._let_through([photo_id for (photo_id,) in rows], scope)
 
     def count_listed(self, scope: Scope) -> int:
         """Return how many photos of ``scope`` the catalog lists, with or without a score."""
-        source, conditions, values = _in_scope(scope)
+        source, conditions, values = in_scope(scope)
         ((count,),) = self._rows(f"SELECT count(*) FROM {source} WHERE p.listed AND {conditions}", values)
         return int(count)
 
@@ -238,7 +254,7 @@ class Catalog:
                 """,
                 [scoring.id, scoring.id, *chunk],
             )
-            found = {row[0]: _record(row) for row in rows}
+            found = {row[0]: record_of(row) for row in rows}
             yield from (found[photo_id] for photo_id in chunk if photo_id in found)
 
     def find(self, file: str) -> int | None:
@@ -299,7 +315,7 @@ class Catalog:
             kept += [
                 photo_id
                 for photo_id, folder, name, companions in rows
-                if _lets_through(scope, os.fsdecode(os.path.join(folder, name)), companions)
+                if scope_lets_through(scope, os.fsdecode(os.path.join(folder, name)), companions)
             ]
         return sorted(kept)
 
@@ -308,156 +324,3 @@ def _chunks(photo_ids: Iterable[int] | NDArray[np.int64]) -> Iterator[list[int]]
     wanted = [int(photo_id) for photo_id in photo_ids]
     for at in range(0, len(wanted), _CHUNK):
         yield wanted[at : at + _CHUNK]
-
-
-def _lets_through(scope: Scope, path: str, companions: bytes) -> bool:
-    root = next((r for r in scope.roots if path == r or path.startswith(r.rstrip(os.sep) + os.sep)), os.sep)
-    return lets_through(path, _split(companions), root, include=scope.include, exclude=scope.exclude)
-
-
-def _in_scope(scope: Scope) -> tuple[str, str, list[object]]:
-    """Return the FROM clause, the WHERE condition and its values for the photos of a scope."""
-    source, conditions, values = "photos p", ["1"], list[object]()
-    if scope.roots:
-        source += " JOIN folders f ON f.id = p.folder_id"
-        alternatives = []
-        for root in scope.roots:
-            condition, root_values = _below(root) if scope.deep else ("f.path = ?", [os.fsencode(root)])
-            folder, name = os.path.split(root)
-            # The root may be a folder or a file; if it is gone by now, only the catalog knows which.
-            alternatives.append(f"{condition} OR (f.path = ? AND p.name = ?)")
-            values += [*root_values, os.fsencode(folder), os.fsencode(name)]
-        conditions.append(f"({' OR '.join(alternatives)})")
-    if scope.since is not None or scope.until is not None:
-        source += " JOIN contents c ON c.id = p.content_id"
-        if scope.since is not None:
-            conditions.append("c.captured_at >= ?")
-            values.append(scope.since)
-        if scope.until is not None:
-            # All that begins with the bound is before the bound and a character that sorts after every digit.
-            conditions.append("c.captured_at < ?")
-            values.append(scope.until + "~")
-    return source, " AND ".join(conditions), values
-
-
-def _below(root: str) -> tuple[str, list[object]]:
-    """Return the condition, and its values, that a folder ``f`` is ``root`` or lies below it."""
-    start = os.fsencode(root.rstrip(os.sep) + os.sep)
-    # The byte after the separator ends the range of everything that begins with it.
-    end = start[:-1] + bytes([start[-1] + 1])
-    return "(f.path = ? OR (f.path >= ? AND f.path < ?))", [os.fsencode(root), start, end]
-
-
-def _content_id(connection: sqlite3.Connection, content: Content) -> int:
-    row = connection.execute("SELECT id FROM contents WHERE hash = ?", (content.hash,)).fetchone()
-    if row is not None:
-        return int(row[0])
-    cursor = connection.execute(
-        """
-        INSERT INTO contents (hash, format, width, height, orientation, captured_at, camera, difference_hash, notes)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """,
-        (
-            content.hash,
-            content.format,
-            content.width,
-            content.height,
-            content.shot.orientation,
-            content.shot.captured_at,
-            content.shot.camera,
-            _signed(content.difference_hash),
-            "; ".join(content.notes),
-        ),
-    )
-    return int(cursor.lastrowid or 0)
-
-
-def _upsert_photo(
-    connection: sqlite3.Connection, photo: Photo, state: FileState, content_id: int | None, now: str
-) -> int:
-    folder, name = os.path.split(photo.file)
-    connection.execute("INSERT OR IGNORE INTO folders (path) VALUES (?)", (os.fsencode(folder),))
-    (folder_id,) = connection.execute("SELECT id FROM folders WHERE path = ?", (os.fsencode(folder),)).fetchone()
-    row = connection.execute(
-        "SELECT id, content_id FROM photos WHERE folder_id = ? AND name = ?", (folder_id, os.fsencode(name))
-    ).fetchone()
-    values = (
-        _signed(state.device),
-        _signed(state.inode),
-        state.size_bytes,
-        state.mtime_ns,
-        _join(photo.companions),
-        content_id,
-    )
-    if row is None:
-        cursor = connection.execute(
-            """
-            INSERT INTO photos (device, inode, size_bytes, mtime_ns, companions, content_id, folder_id, name, listed)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)
-            """,
-            (*values, folder_id, os.fsencode(name)),
-        )
-        return int(cursor.lastrowid or 0)
-    photo_id, old_content_id = row
-    if old_content_id is not None and old_content_id != content_id:
-        connection.execute("INSERT INTO history VALUES (?, ?, ?)", (photo_id, old_content_id, now))
-    connection.execute(
-        """
-        UPDATE photos SET device = ?, inode = ?, size_bytes = ?, mtime_ns = ?, companions = ?, content_id = ?,
-            listed = 1
-        WHERE id = ?
-        """,
-        (*values, photo_id),
-    )
-    return int(photo_id)
-
-
-def _state(outcome: Outcome) -> FileState:
-    """Return the state of the very file that was read, where one was: the scan's look was earlier."""
-    state = outcome.prepared.state if outcome.prepared else _scanned_state(outcome.photo)
-    if outcome.failure is not None and outcome.failure.kind in TRANSIENT_FAILURES:
-        return replace(state, mtime_ns=-1)  # equal to no file's: the next run looks again
-    return state
-
-
-def _scanned_state(photo: Photo) -> FileState:
-    return FileState(photo.device, photo.inode, photo.size_bytes, photo.mtime_ns)
-
-
-def _record(row: tuple[Any, ...]) -> PhotoRecord:
-    photo_id, folder, name, score, size_bytes, companions, *content, scored_at, kind, message = row
-    format_, width, height, captured_at, camera, notes = content
-    return PhotoRecord(
-        photo_id=photo_id,
-        path=Path(os.fsdecode(os.path.join(folder, name))),
-        score=score,
-        size_bytes=size_bytes,
-        companions=_split(companions),
-        format=format_,
-        width=width,
-        height=height,
-        captured_at=captured_at,
-        camera=camera,
-        notes=notes,
-        scored_at=scored_at,
-        failure_kind=FailureKind(kind) if kind is not None else None,
-        failure_message=message,
-    )
-
-
-def _join(names: Sequence[str]) -> bytes:
-    return b"/".join(os.fsencode(name) for name in names)
-
-
-def _split(joined: bytes) -> tuple[str, ...]:
-    return tuple(os.fsdecode(name) for name in joined.split(b"/")) if joined else ()
-
-
-def _signed(unsigned: int) -> int:
-    """Fit 64 bits (inodes of some file systems, difference hashes) into SQLite's signed integer."""
-    unsigned &= _WORD
-    return unsigned - (1 << 64) if unsigned >= 1 << 63 else unsigned
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from filelock import FileLock
 from sqlite_utils import Database
 
 from rali.catalog.migrations import APPLICATION_ID, migrations
@@ -52,16 +53,28 @@ def connect(
         except (CatalogDamagedError, sqlite3.DatabaseError) as error:
             if not rebuild or not _is_damage(error):
                 raise
+        return _rebuilt(path, busy_timeout_s)
+
+
+def _rebuilt(path: Path, busy_timeout_s: float) -> tuple[Database, Path | None]:
+    """Set a damaged catalog aside and begin a new one, unless another process has done so meanwhile."""
+    lock = path.with_name(f"{path.name}.repair-lock")
+    with FileLock(lock, timeout=busy_timeout_s):
+        try:
+            return _connect(path, busy_timeout_s), None
+        except (CatalogDamagedError, sqlite3.DatabaseError) as error:
+            if not _is_damage(error):
+                raise
         aside = set_aside(path)
         return _connect(path, busy_timeout_s), aside
 
 
 def set_aside(path: Path) -> Path:
     """Rename a damaged catalog, with its journal, so that nothing of it is lost; return its new name."""
-    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}")
+    aside = first = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}")
     number = 1
     while aside.exists():
-        aside = aside.with_name(f"{aside.name}-{number}")
+        aside = first.with_name(f"{first.name}-{number}")
         number += 1
     path.rename(aside)
     journal = path.with_name(path.name + "-journal")

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from rali.errors import DamagedModelError, ModelError
+from rali.model.golden import GOLDEN_COUNT
 from rali.model.preprocess import Preprocessing
+from rali.photos.photo import display_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,20 +92,28 @@ def read_info(path: Path) -> BundleInfo:
                 f"{path} has bundle format {header['format_version']}; this rali reads {FORMAT_VERSION}: update it"
             )
         score_low, score_high = float(header["score_low"]), float(header["score_high"])
+        architecture, golden = header["architecture"], tuple(float(score) for score in header["golden_scores"])
+        preprocessing = Preprocessing.from_json(header["preprocessing"])
+        if not all(isinstance(architecture[part], dict) for part in ("encoder", "head")):
+            raise TypeError("its architecture names no encoder and head")
+        if architecture["encoder"].get("image_px", preprocessing.crop_px) != preprocessing.crop_px:
+            raise ValueError("its pictures do not have the size that its encoder takes")
+        if len(golden) not in (0, GOLDEN_COUNT):
+            raise ValueError(f"it has {len(golden)} golden scores, not {GOLDEN_COUNT}")
         if not -math.inf < score_low < score_high < math.inf:
             raise ValueError(f"there is no scale from {score_low} to {score_high}")
         return BundleInfo(
-            name=str(header["name"]),
-            title=str(header["title"]),
-            architecture=header["architecture"],
-            preprocessing=Preprocessing.from_json(header["preprocessing"]),
+            name=_printable(header["name"]),
+            title=_printable(header["title"]),
+            architecture=architecture,
+            preprocessing=preprocessing,
             score_low=score_low,
             score_high=score_high,
-            score_meaning=str(header["score_meaning"]),
-            licence=str(header["licence"]),
-            source=str(header["source"]),
-            training_data=str(header["training_data"]),
-            golden_scores=tuple(float(score) for score in header["golden_scores"]),
+            score_meaning=_printable(header["score_meaning"]),
+            licence=_printable(header["licence"]),
+            source=_printable(header["source"]),
+            training_data=_printable(header["training_data"]),
+            golden_scores=golden,
             weights_sha256=str(header["weights_sha256"]),
             parameters=parameters,
             precision=" and ".join(sorted(_DTYPE_NAMES.get(dtype, dtype) for dtype in dtypes)),
@@ -127,7 +137,10 @@ def load_tensors(info: BundleInfo) -> dict[str, Tensor]:
     if info.path.is_dir():  # a release as its authors lay it out
         from rali.model.checkpoint import read_checkpoint
 
-        return dict(read_checkpoint(info.path).tensors)
+        checkpoint = read_checkpoint(info.path)
+        if checkpoint.info.weights_sha256 != info.weights_sha256:
+            raise DamagedModelError(f"{info.path} changed while it was read; try again")
+        return dict(checkpoint.tensors)
     if _tensor_section_sha256(info.path) != info.weights_sha256:
         raise DamagedModelError(f"{info.path} has been altered: its weights do not match their hash; get it again")
     try:
@@ -145,13 +158,13 @@ def write_bundle(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
     """
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     # One writer, one partial file: two at once both end with a good bundle.
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     contiguous = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
     # The header comes first in the file and holds the hash of what follows it: leave room, write, hash, fill in.
     complete = {**header, "format_version": FORMAT_VERSION, "weights_sha256": _HASH_ROOM}
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(contiguous, partial, metadata={"rali": json.dumps(complete, sort_keys=True)})
         _fill_in_hash(partial, _tensor_section_sha256(partial))
         read_info(partial)
@@ -171,6 +184,11 @@ def _fill_in_hash(path: Path, sha256: str) -> None:
         file.write(sha256.encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _printable(text: object) -> str:
+    """Keep what a stranger's file says from acting on the terminal."""
+    return display_path(str(text))
 
 
 def _tensor_section_sha256(path: Path) -> str:

@@ -55,6 +55,7 @@ _TEXT_DEFAULTS = {
     "max_position_embeddings": 77,
 }
 _PROJECTION_DEFAULT = 512
+_MOST_LAYERS = 1000
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 # What training loops leave beside the weights: numbers of numpy's and parsed options. None of these runs anything.
 _HARMLESS: list[Any] = [
@@ -81,11 +82,6 @@ class Checkpoint:
     info: BundleInfo
     tensors: Mapping[str, Tensor]
     text_tensors: Mapping[str, Tensor]
-
-
-def is_checkpoint(folder: Path) -> bool:
-    """Tell if a folder is meant to be a release."""
-    return folder.is_dir() and any((folder / name).exists() for name in ("ckpt.pt", "pca.pkl", "best"))
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -173,18 +169,18 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _section(config: dict[str, Any], name: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _section(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
     # Old releases of transformers wrote `vision_config_dict`; what is left out has transformers' default.
     return {**defaults, **(config.get(f"{name}_config_dict") or {}), **(config.get(f"{name}_config") or {})}
 
 
-def _vision_config(config: dict[str, Any], folder: Path) -> ClipVisionConfig:
-    vision = _section(config, "vision", _VISION_DEFAULTS)
+def _vision_config(config: Mapping[str, Any], folder: Path) -> ClipVisionConfig:
     try:
+        vision = _section(config, "vision", _VISION_DEFAULTS)
         return ClipVisionConfig(
             hidden=int(vision["hidden_size"]),
             mlp=int(vision["intermediate_size"]),
-            layers=int(vision["num_hidden_layers"]),
+            layers=_layers(vision),
             heads=int(vision["num_attention_heads"]),
             image_px=int(vision["image_size"]),
             patch_px=int(vision["patch_size"]),
@@ -192,10 +188,17 @@ def _vision_config(config: dict[str, Any], folder: Path) -> ClipVisionConfig:
             activation=str(vision["hidden_act"]),
             layer_norm_eps=float(vision["layer_norm_eps"]),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DamagedModelError(
             f"{folder / 'best/config.json'} describes no CLIP that rali can run ({error})"
         ) from error
+
+
+def _layers(section: Mapping[str, Any]) -> int:
+    layers = int(section["num_hidden_layers"])
+    if not 0 < layers <= _MOST_LAYERS:
+        raise ValueError(f"{layers} layers")
+    return layers
 
 
 def _preprocessing(folder: Path, vision: ClipVisionConfig) -> Preprocessing:
@@ -246,7 +249,8 @@ def _read_basis(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             return {"vectors": np.atleast_2d(file["vectors"]), "scores": np.atleast_1d(file["scores"])}
     except KeyError as error:
         raise DamagedModelError(f"{path} lacks the array {error}; get it again") from error
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    # A damaged archive raises whatever its bytes happen to mean: zlib.error, NotImplementedError, TypeError ...
+    except Exception as error:
         reason = "it asks for code to be run" if "allow_pickle" in str(error) else type(error).__name__
         raise DamagedModelError(f"{path} is no file of plain arrays ({reason}); get it again") from error
 
@@ -268,8 +272,8 @@ def _torch_load(path: Path) -> Any:
         raise DamagedModelError(
             f"{path} is damaged, or asks for code to be run, which no weights need: do not use it, get it again"
         ) from error
-    # What torch raises on a truncated file depends on where it ends.
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+    # What torch raises on a damaged file depends on where the damage is.
+    except Exception as error:
         raise DamagedModelError(f"{path} is damaged ({type(error).__name__}); get it again") from error
 
 
@@ -277,19 +281,25 @@ def _clip_shapes(config: dict[str, Any], vision: ClipVisionConfig) -> dict[str, 
     """Return every tensor of a CLIPModel with this configuration, by name."""
     with torch.device("meta"):
         shapes = {name: tuple(tensor.shape) for name, tensor in ClipVision(vision).state_dict().items()}
-    text = _section(config, "text", _TEXT_DEFAULTS)
-    hidden, inner = int(text["hidden_size"]), int(text["intermediate_size"])
+    try:
+        text = _section(config, "text", _TEXT_DEFAULTS)
+        hidden, inner, layers = int(text["hidden_size"]), int(text["intermediate_size"]), _layers(text)
+        words, positions = int(text["vocab_size"]), int(text["max_position_embeddings"])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DamagedModelError(
+            f"best/config.json describes no text tower of CLIP's ({error}); get it again"
+        ) from error
     linear = {f"self_attn.{name}": (hidden, hidden) for name in ("k_proj", "v_proj", "q_proj", "out_proj")}
     linear |= {"mlp.fc1": (inner, hidden), "mlp.fc2": (hidden, inner)}
     shapes |= {
         "logit_scale": (),
         "text_projection.weight": (vision.projection, hidden),
-        "text_model.embeddings.token_embedding.weight": (int(text["vocab_size"]), hidden),
-        "text_model.embeddings.position_embedding.weight": (int(text["max_position_embeddings"]), hidden),
+        "text_model.embeddings.token_embedding.weight": (words, hidden),
+        "text_model.embeddings.position_embedding.weight": (positions, hidden),
         "text_model.final_layer_norm.weight": (hidden,),
         "text_model.final_layer_norm.bias": (hidden,),
     }
-    for layer in range(int(text["num_hidden_layers"])):
+    for layer in range(layers):
         prefix = f"text_model.encoder.layers.{layer}"
         for name, (outputs, inputs) in linear.items():
             shapes[f"{prefix}.{name}.weight"] = (outputs, inputs)

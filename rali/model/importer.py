@@ -50,8 +50,8 @@ def import_checkpoint(
     from rali.model.checkpoint import read_checkpoint
     from rali.model.scorer import golden_scores
 
+    chosen = _checked_name(name or folder.resolve().name)
     checkpoint = read_checkpoint(folder)
-    chosen = _checked_name(name or checkpoint.info.name)
     weights = {key: tensor for key, tensor in checkpoint.tensors.items() if key.startswith("encoder.")}
     head = {key: tensor for key, tensor in checkpoint.tensors.items() if key.startswith("head.")}
     tensors = _converted(weights, precision) | _converted(head, "float32")
@@ -60,9 +60,9 @@ def import_checkpoint(
     header = {key: value for key, value in asdict(info).items() if key not in _TOLD_BY_FILE}
     header["preprocessing"] = info.preprocessing.to_json()
     header["golden_scores"] = golden_scores(info, tensors)
-    bundle = write_bundle(models_folder() / f"{chosen}{BUNDLE_SUFFIX}", tensors, header)
+    # The bundle last: it is what makes the model usable, and an older one of this name stays until it is whole.
     _write_text_tower(_text_path(chosen), _converted(checkpoint.text_tensors, precision))
-    return bundle
+    return write_bundle(models_folder() / f"{chosen}{BUNDLE_SUFFIX}", tensors, header)
 
 
 def remove_model(name: str) -> None:
@@ -88,9 +88,9 @@ def _write_text_tower(path: Path, tensors: Mapping[str, Tensor]) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(dict(tensors), partial)
         partial.replace(path)
     except (SafetensorError, OSError) as error:

@@ -87,7 +87,11 @@ class Scorer:
         self.batch_size = _BATCH_SIZE[self.device]
         self._on_notice = on_notice
         self._load_engine = load_engine or self._load_torch_engine
-        self._engine = self._load_engine(self.device, precision)
+        try:
+            self._engine = self._load_engine(self.device, precision)
+        except MemoryError as error:
+            self.batch_size = 1  # the weights alone are too large, so no smaller batch would help
+            self._make_do(error)
 
     def score(self, pixels: NDArray[np.uint8]) -> Scores:
         """Score a batch of any size: uint8 [B, H, W, 3], as :class:`Preprocessing` makes them."""
@@ -112,7 +116,9 @@ class Scorer:
             self.device, self.precision, self.batch_size = "cpu", "float32", _BATCH_SIZE["cpu"]
             self._engine = self._load_engine("cpu", "float32")
         else:
-            raise error
+            raise DeviceError(
+                "too little memory to score one photo: close other programs, or use --model mini"
+            ) from error
 
     def _load_torch_engine(self, device: Device, precision: Precision) -> Engine:
         from rali.model.engines.torch_engine import TorchEngine

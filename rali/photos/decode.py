@@ -157,6 +157,7 @@ def _decode_raw(file: str, stream: BinaryIO, data: Data, state: FileState, wish:
         own_shot = read_shot(image)
         image.load()
         upright = wish.to_rgb(image if developed.turn is None else image.transpose(developed.turn))
+    stream.seek(0)
     container = read_tiff_shot(stream)
     captured_at = container.captured_at or own_shot.captured_at
     # LibRaw writes EXIF into a preview that has none, with the epoch for a time that it does not know.

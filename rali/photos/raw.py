@@ -22,7 +22,7 @@ class Developed:
 
     Attributes:
         image: as the preview or the demosaic gives it.
-        preview: the preview's bytes, for the content hash; empty after a demosaic.
+        preview: the embedded preview's bytes, whether it was used or not, for the content hash; empty after a demosaic.
         turn: what turns ``image`` upright, if it is not.
         orientation: of the sensor's picture, in EXIF's numbers.
         width, height: of the sensor's picture.
@@ -57,7 +57,7 @@ def develop(file: str, stream: BinaryIO, *, short_edge_px: int, limit_px: int) -
                 )
             image, preview = _preview(raw, limit_px)
             if image is None or min(image.size) < min(short_edge_px, sizes.width, sizes.height):
-                image, preview = Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True)), b""
+                image = Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
                 turn = None  # LibRaw turned it
             else:
                 turn = TURNS.get(_lies(image, sizes))

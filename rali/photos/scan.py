@@ -253,7 +253,8 @@ def lets_through(
 
 def matches_glob(path: str, root: str, pattern: str) -> bool:
     """Tell if ``pattern`` matches ``path`` or, without a slash in it, one of the names below ``root``."""
-    relative = os.path.relpath(path, root).replace(os.sep, "/") if path != root else os.path.basename(path)
+    below = root.rstrip(os.sep) + os.sep
+    relative = path[len(below) :] if path.startswith(below) else os.path.basename(path)
     if "/" in pattern:
         return fnmatchcase(relative, pattern.removeprefix("./").rstrip("/"))
     return any(fnmatchcase(part, pattern) for part in relative.split("/"))

@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 import typer
 
 from rali.config import Precision, load_settings
-from rali.errors import UsageError
+from rali.errors import DamagedModelError, UsageError
 from rali_cli import options
 from rali_cli.exit_codes import ExitCode
 
@@ -28,16 +28,27 @@ def list_models(as_json: options.AsJson = False) -> None:
     from rali.model.registry import available_models
     from rali_cli import render
 
-    infos = {name: read_info(path) for name, path in available_models().items()}
+    infos, damaged = {}, {}
+    for name, path in available_models().items():
+        try:
+            infos[name] = read_info(path)
+        except DamagedModelError as error:
+            damaged[name] = str(error)
     if as_json:
         render.print_json(
-            {"default": default_model(), "models": [render.info_json(info) | {"name": n} for n, info in infos.items()]}
+            {
+                "default": default_model(),
+                "models": [render.info_json(info) | {"name": n} for n, info in infos.items()],
+                "damaged": damaged,
+            }
         )
         return
     out = render.console()
     for name, info in infos.items():
         mark = "*" if name == default_model() else " "
         out.print(f"{mark} {name:<16} {info.size_bytes / 1e6:>8.1f} MB  {info.title}", soft_wrap=True)
+    for name, reason in damaged.items():
+        out.print(f"  {name:<16} damaged: {reason}", soft_wrap=True)
     out.print("* is used where no --model is given; choose with: rali model default NAME")
 
 
@@ -69,7 +80,7 @@ def verify(name: Annotated[str | None, typer.Argument(help="The default model if
     out.print("engine  device  precision   points off  places moved")
     sound = True
     for result in verify_model(found):
-        mark = "ok" if result.sound else "BAD" if result.precision == "float32" else "too far off: not used"
+        mark = "ok" if result.sound else "BAD" if result.precision == "float32" else "too far off"
         sound = sound and (result.sound or result.precision != "float32")
         out.print(
             f"{result.engine:<7} {result.device:<7} {result.precision:<10} {result.largest_error:>12.6f}"

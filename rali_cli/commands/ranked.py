@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rali.config import load_settings
 from rali_cli import options
+from rali_cli.answering import answering
 
 if TYPE_CHECKING:
     from rali.listing import Wanted
@@ -19,8 +19,8 @@ Count = Annotated[int, typer.Option("-n", "--count", min=1, help="How many photo
 def worst(
     paths: options.SomePaths = None,
     count: Count = 10,
-    model: options.Model = None,
-    recipe: options.Recipe = None,
+    model: options.ShownModel = None,
+    recipe: options.ShownRecipe = None,
     db: options.Db = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -35,8 +35,8 @@ def worst(
 def best(
     paths: options.SomePaths = None,
     count: Count = 10,
-    model: options.Model = None,
-    recipe: options.Recipe = None,
+    model: options.ShownModel = None,
+    recipe: options.ShownRecipe = None,
     db: options.Db = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -69,8 +69,8 @@ def list_command(
     failed: Annotated[bool, typer.Option("--failed", help="Photos without a score, with the reason, instead.")] = False,
     best_first: Annotated[bool, typer.Option("--best-first", help="Best first; worst first otherwise.")] = False,
     count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="At most so many.")] = None,
-    model: options.Model = None,
-    recipe: options.Recipe = None,
+    model: options.ShownModel = None,
+    recipe: options.ShownRecipe = None,
     db: options.Db = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
@@ -122,14 +122,11 @@ def _show_ranked(
     until: str | None = None,
     failed: bool = False,
 ) -> None:
-    from rali.catalog.catalog import Catalog
-    from rali.listing import choose_scoring, rank_photos, scope_of
+    from rali.listing import rank_photos, scope_of
     from rali_cli import render
 
     output = render.choose_output(as_json=as_json, as_csv=as_csv, as_paths=as_paths)
-    settings = load_settings({"db": db, "recipe": recipe})
-    with Catalog(settings.db, create=False) as catalog:
-        scoring = choose_scoring(catalog, model=model, recipe=settings.recipe if recipe else None)
+    with answering(db, model, recipe) as (catalog, scoring):
         scope = scope_of(paths or (), include=include or (), exclude=exclude or (), since=since, until=until)
         ranking = rank_photos(catalog, scoring, scope)
         photos = ranking.failures(wanted.limit) if failed else ranking.pick(wanted)

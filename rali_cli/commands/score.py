@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rali.config import load_settings
+from rali.config import EMBEDDED_MODEL, load_settings
 from rali_cli import options
 from rali_cli.exit_codes import ExitCode
 from rali_cli.progress import progress_bar, stop_on_signal
@@ -148,7 +148,7 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
         f"{run.found:,} photos: {len(run.scored):,} scored, {run.cached:,} cached, {len(ranking.failed):,} failed{rate}"
     )
     out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}: {run.info.score_meaning}")
-    if run.info.name == "mini":
+    if run.info.name == EMBEDDED_MODEL:
         out.print("mini is the small model inside rali. For the full RALI model: rali model pull rali")
     if run.ignored:
         kinds = ", ".join(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rali.config import load_settings
 from rali_cli import options
+from rali_cli.answering import answering
 from rali_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -18,19 +18,16 @@ if TYPE_CHECKING:
 
 def show(
     photo: Annotated[Path, typer.Argument(help="A photo that was scored.", show_default=False)],
-    model: options.Model = None,
-    recipe: options.Recipe = None,
+    model: options.ShownModel = None,
+    recipe: options.ShownRecipe = None,
     db: options.Db = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Show a photo's score, its place in its folder and in the catalog, and what is known about it."""
-    from rali.catalog.catalog import Catalog
-    from rali.listing import choose_scoring, show_photo
+    from rali.listing import show_photo
     from rali_cli import render
 
-    settings = load_settings({"db": db, "recipe": recipe})
-    with Catalog(settings.db, create=False) as catalog:
-        scoring = choose_scoring(catalog, model=model, recipe=settings.recipe if recipe else None)
+    with answering(db, model, recipe) as (catalog, scoring):
         shown = show_photo(catalog, scoring, photo)
     if as_json:
         document = render.photo_json(shown.in_catalog, shown.status) | {

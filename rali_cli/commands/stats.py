@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from rali.config import load_settings
 from rali_cli import options
+from rali_cli.answering import answering
 
 _QUANTILES = {"min": 0, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95, "max": 100}
 
 
 def stats(
     paths: options.SomePaths = None,
-    model: options.Model = None,
-    recipe: options.Recipe = None,
+    model: options.ShownModel = None,
+    recipe: options.ShownRecipe = None,
     db: options.Db = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -21,13 +21,10 @@ def stats(
     import numpy as np
 
     from rali import rank
-    from rali.catalog.catalog import Catalog
-    from rali.listing import choose_scoring, rank_photos, scope_of
+    from rali.listing import rank_photos, scope_of
     from rali_cli import render
 
-    settings = load_settings({"db": db, "recipe": recipe})
-    with Catalog(settings.db, create=False) as catalog:
-        scoring = choose_scoring(catalog, model=model, recipe=settings.recipe if recipe else None)
+    with answering(db, model, recipe) as (catalog, scoring):
         scope = scope_of(paths or ())
         ranking = rank_photos(catalog, scoring, scope)
         failures = Counter(str(photo.record.failure_kind) for photo in ranking.failures())

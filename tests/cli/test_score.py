@@ -55,7 +55,7 @@ def test_a_run_ends_with_histogram_worst_best_and_summary(rali: Callable[..., An
 
 
 def test_only_mini_says_how_to_get_the_full_model(rali: Callable[..., Any], folder: Path) -> None:
-    line = "for the full RALI model see README"
+    line = "rali model pull rali"
 
     assert line not in rali("score", folder).out
     assert line in rali("score", folder / "0.jpg", "--model", "mini").out

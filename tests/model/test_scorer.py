@@ -159,5 +159,5 @@ def test_a_device_without_memory_for_one_photo_gives_way_to_the_cpu_aloud() -> N
 
 def test_a_cpu_without_memory_for_one_photo_is_an_error() -> None:
     scorer, _, _ = cramped_scorer(cpu=0)
-    with pytest.raises(MemoryError):
+    with pytest.raises(DeviceError, match="too little memory"):
         scorer.score(np.zeros((2, 8, 8, 3), np.uint8))

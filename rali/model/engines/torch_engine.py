@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rali.errors import DamagedModelError
+from rali.errors import DamagedModelError, DeviceError
 from rali.model.bundle import BundleInfo
 from rali.model.network import build_model
 
@@ -27,6 +27,7 @@ class TorchEngine:
 
     Raises:
         DamagedModelError: the bundle's tensors do not fit the network that its header describes.
+        MemoryError: the device has too little memory for the weights.
     """
 
     def __init__(self, info: BundleInfo, tensors: Mapping[str, Tensor], *, device: str, precision: str) -> None:
@@ -65,14 +66,24 @@ class TorchEngine:
 
         Raises:
             MemoryError: the device has too little memory for the batch.
+            DeviceError: the device failed for another reason.
         """
         try:
             with torch.inference_mode():
                 batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W], channels last
                 normalised = (batch.float() / 255 - self._mean) / self._std
                 scores, compressed = self._model(normalised.to(self._dtype))
-                return scores.double().cpu().numpy(), compressed.float().cpu().numpy()
-        except torch.OutOfMemoryError as error:
+                return scores.cpu().double().numpy(), compressed.cpu().float().numpy()  # MPS has no double
+        except RuntimeError as error:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()  # else what the failed batch took stays taken
+            if not _is_out_of_memory(error):
+                reason = " ".join(str(error).split())[:200]
+                raise DeviceError(f"{self.device} failed ({reason}); try again, or use --device cpu") from error
             raise MemoryError(str(error)) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell if torch ran out of memory: only CUDA has an exception of its own for that."""
+    words = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in words or "can't allocate memory" in words
