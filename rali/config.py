@@ -93,6 +93,11 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
     Raises:
         UsageError: a value cannot be used; the message says where it stands.
     """
+    return Settings(**given_settings(options))
+
+
+def given_settings(options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the settings that any source names, without the defaults; see :func:`load_settings`."""
     values: dict[str, Any] = {}
     path = config_path()
     if path.is_file():
@@ -110,7 +115,7 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
     for key, value in (options or {}).items():
         if value is not None:
             values[key] = _checked(key, value, f"--{key.replace('_', '-')}")
-    return Settings(**values)
+    return values
 
 
 def _checked(key: str, value: object, source: str) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
@@ -13,8 +15,8 @@ from numpy.typing import NDArray
 from rali import rank
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import PhotoRecord, Scope, Scoring
-from rali.config import Recipe
-from rali.errors import CatalogError, PathError
+from rali.config import Settings
+from rali.errors import CatalogError, PathError, UsageError
 from rali.model.registry import find_model
 from rali.photos.photo import display_path
 
@@ -88,20 +90,29 @@ class Ranking:
         return [RankedPhoto(record, None) for record in records]
 
 
-def choose_scoring(catalog: Catalog, *, model: str | None, recipe: Recipe | None) -> Scoring:
-    """Return the scoring to show: the latest used, of the model (name, id or bundle) and recipe asked for.
+def choose_scoring(catalog: Catalog, settings: Settings, *, insist_on: Container[str] = ()) -> Scoring:
+    """Return the scoring to show: by the model (name, id, bundle or folder) and the recipe of ``settings``.
+
+    Args:
+        insist_on: names of settings, ``model`` or ``recipe``, that somebody chose. Where one is only the default and
+            nothing was scored that way, the scoring used last will do.
 
     Raises:
         CatalogError: nothing was scored that way yet.
-        DamagedModelError: ``model`` is the path of a file that is no bundle.
+        DamagedModelError: the model is the path of a file that is no bundle.
     """
-    scorings = catalog.scorings(model=model, recipe=recipe)
-    if not scorings and model is not None and os.path.exists(os.path.expanduser(model)):
-        scorings = catalog.scorings(model=find_model(model).model_id, recipe=recipe)
-    if scorings:
-        return scorings[0]
-    asked = " ".join(part for part in (model and f"by model {model}", recipe and f"with recipe {recipe}") if part)
-    raise CatalogError(f"the catalog has no scores{' ' + asked if asked else ''} yet; run: rali score FOLDER")
+    models = [settings.model] if "model" in insist_on else [settings.model, None]
+    recipes = [settings.recipe] if "recipe" in insist_on else [settings.recipe, None]
+    for model in models:
+        for recipe in recipes:
+            scorings = catalog.scorings(model=model, recipe=recipe)
+            if not scorings and model is not None and os.path.exists(os.path.expanduser(model)):
+                scorings = catalog.scorings(model=find_model(model).model_id, recipe=recipe)
+            if scorings:
+                return scorings[0]
+    asked = [f"by model {display_path(settings.model)}"] if "model" in insist_on else []
+    asked += [f"with recipe {settings.recipe}"] if "recipe" in insist_on else []
+    raise CatalogError(f"the catalog has no scores {' '.join([*asked, 'yet'])}; run: rali score FOLDER")
 
 
 def rank_photos(catalog: Catalog, scoring: Scoring, scope: Scope) -> Ranking:
@@ -111,7 +122,7 @@ def rank_photos(catalog: Catalog, scoring: Scoring, scope: Scope) -> Ranking:
         PathError: the catalog knows no photo in the scope.
     """
     listed = catalog.count_listed(scope)
-    if not listed:
+    if not listed and not catalog.count_listed(Scope(scope.roots)):
         where = " in " + ", ".join(map(display_path, scope.roots)) if scope.roots else ""
         raise PathError(f"the catalog knows no such photos{where}; run: rali score FOLDER")
     ids, scores = catalog.ranking(scoring, scope)
@@ -144,13 +155,15 @@ class Shown:
 
 
 def show_photo(catalog: Catalog, scoring: Scoring, photo: str | os.PathLike[str]) -> Shown:
-    """Look one photo up.
+    """Look one photo up; a RAW, say, that is scored by its JPEG, by that.
 
     Raises:
-        PathError: the catalog does not know it, or knows it as a part of another photo's shot.
+        PathError: the catalog does not know it.
     """
     (file,) = scope_of([photo]).roots
     photo_id = catalog.find(file)
+    if photo_id is None:
+        photo_id = catalog.find_leader(file)
     if photo_id is None:
         raise PathError(f"the catalog does not know {display_path(photo)}; run: rali score on its folder")
     (record,) = catalog.records([photo_id], scoring)
@@ -170,6 +183,27 @@ def scope_of(
     since: str | None = None,
     until: str | None = None,
 ) -> Scope:
-    """Make a scope of paths as people write them; the photos need not be there any more."""
+    """Make a scope of paths as people write them; the photos need not be there any more.
+
+    Raises:
+        UsageError: a bound is no time.
+    """
+    for name, bound in (("--since", since), ("--until", until)):
+        if bound is not None and not _is_time(bound):
+            raise UsageError(f"{name}: {bound!r} is no time; write 2026, 2026-05, 2026-05-01 or 2026-05-01T12:00")
+    since, until = (bound and bound.replace(" ", "T") for bound in (since, until))
     roots = [os.path.realpath(os.path.expanduser(os.fspath(path))) for path in paths]
     return Scope(roots, include, exclude, since, until)
+
+
+def _is_time(text: str) -> bool:
+    """Tell if a text is a moment in ISO 8601, or the beginning of one: a year, a month, a day, a minute."""
+    match = re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d))?)?)?)?)?", text)
+    if not match:
+        return False
+    year, month, day, hour, minute, second = (int(part) if part else None for part in match.groups())
+    try:
+        datetime(year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0)
+    except ValueError:
+        return False
+    return month != 0 and day != 0

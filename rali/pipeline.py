@@ -203,8 +203,26 @@ def _survey(
         for folder in catalog.folders_below(root):
             # Folders that are there but were not walked (excluded, unreadable) keep what is remembered of them.
             if folder not in visited and (folder in scan.listed or _is_gone(folder)):
+                if folder in scan.listed and _is_empty(folder):
+                    run.notices.append(_emptied(folder))
+                    continue
                 _unlist_gone(catalog, folder, catalog.known_in(folder, run.scoring), {})
     return waiting
+
+
+def _is_empty(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return not any(entries)
+    except OSError:
+        return False
+
+
+def _emptied(folder: str) -> str:
+    shown = display_path(folder)
+    return (
+        f"{shown} is empty, as a missing drive is: its photos stay in rankings. If they are gone: rali forget {shown}"
+    )
 
 
 def _is_gone(path: str) -> bool:
@@ -295,7 +313,7 @@ def _refuse_emptied(root: str, catalog: Catalog, scan: Scan) -> None:
     if remembered and os.path.isdir(root) and not (scan.include or scan.exclude or scan.unreadable):
         raise UnsafeError(
             f"{display_path(root)} holds no photos, but {remembered:,} photos are remembered in it: connect its drive "
-            "and try again. Nothing was changed"
+            "and try again, or if they are gone: rali forget. Nothing was changed"
         )
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rali.config import load_settings
+from rali.config import Settings, given_settings
 
 if TYPE_CHECKING:
     from rali.catalog.catalog import Catalog
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def answering(db: Path | None, model: str | None, recipe: str | None) -> Iterator[tuple[Catalog, Scoring]]:
-    """Open the catalog that is there, and find the scores that were asked for, or those made last."""
+    """Open the catalog that is there; find the scores asked for, else the default model's, else the last."""
     from rali.catalog.catalog import Catalog
     from rali.listing import choose_scoring
 
-    # The options go through the settings to be checked; what a variable or config.toml says is for scoring.
-    settings = load_settings({"db": db, "recipe": recipe})
+    given = given_settings({"db": db, "model": model, "recipe": recipe})
+    settings = Settings(**given)
     with Catalog(settings.db, create=False) as catalog:
-        yield catalog, choose_scoring(catalog, model=model, recipe=settings.recipe if recipe else None)
+        yield catalog, choose_scoring(catalog, settings, insist_on=given.keys())

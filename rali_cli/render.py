@@ -153,6 +153,8 @@ def print_paths(photos: Iterable[RankedPhoto]) -> None:
     """Print paths as raw bytes, each ended by NUL, for ``xargs -0``."""
     sys.stdout.flush()
     for photo in photos:
+        if not os.path.lexists(photo.record.path):  # what reads this is about to act on files
+            continue
         sys.stdout.buffer.write(os.fsencode(photo.record.path) + b"\0")
     sys.stdout.buffer.flush()
 
@@ -226,4 +228,5 @@ def _with_companions(photo: RankedPhoto) -> str:
     """Name a photo, and what else its shot consists of by suffix: ``IMG_1.JPG (+CR3 xmp)``."""
     suffixes = [os.path.splitext(name)[1].removeprefix(".") for name in photo.record.companions]
     extra = f" (+{' '.join(suffixes)})" if suffixes else ""
-    return short_path(photo.record.path) + display_path(extra)
+    gone = "" if os.path.lexists(photo.record.path) else "  [not there now]"
+    return short_path(photo.record.path) + display_path(extra) + gone

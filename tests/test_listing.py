@@ -11,6 +11,7 @@ from fakes import scored
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Scope
+from rali.config import Settings
 from rali.errors import CatalogError, DamagedModelError, PathError
 from rali.listing import Ranking, Wanted, choose_scoring, rank_photos, scope_of, show_photo
 
@@ -23,7 +24,7 @@ def catalog(own_world: Path, collection: list[str]) -> Iterator[Catalog]:
 
 @pytest.fixture
 def ranking(catalog: Catalog) -> Ranking:
-    return rank_photos(catalog, choose_scoring(catalog, model=None, recipe=None), Scope())
+    return rank_photos(catalog, choose_scoring(catalog, Settings()), Scope())
 
 
 def numbers(ranking: Ranking, wanted: Wanted) -> list[int]:
@@ -75,23 +76,23 @@ def test_photos_without_a_score_by_this_scoring_are_counted(catalog: Catalog, tm
 
 def test_a_scope_that_holds_nothing_is_an_error_that_names_it(catalog: Catalog) -> None:
     with pytest.raises(PathError, match=r"in /nowhere; run: rali score"):
-        rank_photos(catalog, choose_scoring(catalog, model=None, recipe=None), Scope(["/nowhere"]))
+        rank_photos(catalog, choose_scoring(catalog, Settings()), Scope(["/nowhere"]))
 
 
 def test_a_model_that_scored_nothing_is_an_error_that_names_it(catalog: Catalog) -> None:
     with pytest.raises(CatalogError, match=r"no scores by model maxi with recipe exact yet"):
-        choose_scoring(catalog, model="maxi", recipe="exact")
+        choose_scoring(catalog, Settings(model="maxi", recipe="exact"), insist_on=["model", "recipe"])
 
 
 def test_a_scoring_is_found_by_the_path_of_its_bundle(catalog: Catalog, tiny_bundle: Path, tmp_path: Path) -> None:
-    assert choose_scoring(catalog, model=str(tiny_bundle), recipe=None).model_name == "tiny"
+    assert choose_scoring(catalog, Settings(model=str(tiny_bundle)), insist_on=["model"]).model_name == "tiny"
     (tmp_path / "bad.safetensors").write_bytes(b"bad")
     with pytest.raises(DamagedModelError):
-        choose_scoring(catalog, model=str(tmp_path / "bad.safetensors"), recipe=None)
+        choose_scoring(catalog, Settings(model=str(tmp_path / "bad.safetensors")), insist_on=["model"])
 
 
 def test_show_gives_both_percentiles(catalog: Catalog) -> None:
-    shown = show_photo(catalog, choose_scoring(catalog, model=None, recipe=None), "/photos/spain/6.jpg")
+    shown = show_photo(catalog, choose_scoring(catalog, Settings()), "/photos/spain/6.jpg")
 
     assert shown.status == "cached"
     assert shown.folder_percentile == pytest.approx(12.5)
@@ -99,7 +100,7 @@ def test_show_gives_both_percentiles(catalog: Catalog) -> None:
 
 
 def test_a_folders_percentile_leaves_out_the_folders_below(catalog: Catalog) -> None:
-    scoring = choose_scoring(catalog, model=None, recipe=None)
+    scoring = choose_scoring(catalog, Settings())
     catalog.store([scored("/photos/spain/raw/x.jpg", 1.0)], scoring)
 
     assert show_photo(catalog, scoring, "/photos/spain/6.jpg").folder_percentile == pytest.approx(12.5)
@@ -114,3 +115,35 @@ def test_a_scope_is_made_of_real_paths(tmp_path: Path, monkeypatch: pytest.Monke
     assert scope_of(["link/../real", "~/link", "gone"]).roots == [
         str(tmp_path / "real"), str(tmp_path / "real"), str(tmp_path / "gone"),
     ]  # fmt: skip
+
+
+def test_the_default_model_and_recipe_are_shown_where_nobody_chose_others(catalog: Catalog) -> None:
+    """Trying another recipe on one folder must not turn every ranking round."""
+    from dataclasses import replace as changed
+
+    from rali.model.registry import find_model
+
+    mini = find_model("mini")
+    by_default = catalog.scoring(mini, "fast-1.1-half")
+    catalog.store([scored("/photos/a.jpg", 30)], by_default)
+    exact = catalog.scoring(mini, "exact-1.1-float32")
+    catalog.store([scored("/photos/a.jpg", 31)], exact)
+    assert choose_scoring(catalog, Settings()).id == by_default.id
+    assert choose_scoring(catalog, Settings(recipe="exact"), insist_on=["recipe"]).id == exact.id
+    with pytest.raises(CatalogError, match="by model other"):
+        choose_scoring(catalog, changed(Settings(), model="other"), insist_on=["model"])
+
+
+@pytest.mark.parametrize(
+    "bound", ["2026", "2026-05", "2026-05-01", "2026-05-01T12", "2026-05-01 12:30", "2026-05-01T12:30:59"]
+)
+def test_a_time_may_be_as_short_as_a_year(bound: str) -> None:
+    assert scope_of([], since=bound).since == bound.replace(" ", "T")
+
+
+@pytest.mark.parametrize(
+    "bound", ["01.05.2024", "foo", "2026-13", "2026-02-30", "5/1/2024", "2026-00", "2026-05-01T25", ""]
+)
+def test_what_is_no_time_is_refused_instead_of_compared(bound: str) -> None:
+    with pytest.raises(UsageError, match="is no time"):
+        scope_of([], until=bound)

@@ -679,3 +679,43 @@ def test_a_folder_that_cannot_be_reached_keeps_its_photos_listed(five: Bench, mo
     again = five.run()
     assert sub in again.unreadable
     assert len(five.scores(run)) == 5
+
+
+def test_a_renamed_folder_takes_its_old_names_out_of_rankings(five: Bench) -> None:
+    run = five.run()
+    moved = five.folder.with_name("moved")
+    five.folder.rename(moved)
+    again = five.run(moved)
+    assert not again.scored
+    assert again.cached == 5
+    with Catalog(five.settings.db) as catalog:
+        assert len(catalog.ranking(run.scoring, Scope())[0]) == 5
+        assert catalog.count_listed(run.scope) == 0
+
+
+def test_a_folder_below_that_is_empty_now_keeps_its_photos_and_says_so(five: Bench) -> None:
+    """A drive mounted below the root looks just like this when it is missing."""
+    run = five.run()
+    for file in (five.folder / "sub").iterdir():
+        file.unlink()
+    again = five.run()
+    assert len(five.scores(run)) == 5
+    assert "rali forget" in again.notices[0]
+    with Catalog(five.settings.db) as catalog:
+        assert catalog.forget(Scope([os.fspath(five.folder / "sub")])) == 2
+    assert len(five.scores(run)) == 3
+
+
+def test_forgotten_photos_are_back_with_their_scores_when_a_scan_finds_them(five: Bench) -> None:
+    run = five.run()
+    before = five.scores(run)
+    with Catalog(five.settings.db) as catalog:
+        assert catalog.forget(run.scope) == 5
+    again = five.run()
+    assert not again.scored
+    assert five.scores(run) == before
+
+
+def test_globs_hold_for_photos_that_are_named_one_by_one(five: Bench) -> None:
+    run = five.run(*five.folder.glob("*.jpg"), include=["0*"])
+    assert (run.found, five.scored(run)) == (1, {"0.jpg"})

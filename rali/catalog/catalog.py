@@ -129,21 +129,26 @@ class Catalog:
     def adopt(self, photos: Iterable[Photo]) -> int:
         """Give renamed files the content they had, without opening them; return how many there were.
 
-        A file is known again by device, inode, size and time of change: a rename touches none of them.
+        The old name is taken out of rankings. A file is known again by device, inode, size and time of change: a rename
+        touches none of them.
         """
-        known: list[tuple[Photo, int]] = []
+        known: list[tuple[Photo, int, int | None]] = []
         for photo in photos:
             rows = self._rows(
                 """
-                SELECT content_id FROM photos
+                SELECT p.content_id, p.id, f.path, p.name FROM photos p JOIN folders f ON f.id = p.folder_id
                 WHERE inode = ? AND size_bytes = ? AND mtime_ns = ? AND device = ? AND content_id IS NOT NULL
                 """,
                 (signed(photo.inode), photo.size_bytes, photo.mtime_ns, signed(photo.device)),
             )
-            known += [(photo, content_id) for (content_id,) in rows[:1]]
+            for content_id, photo_id, folder, name in rows[:1]:
+                moved = not os.path.lexists(os.path.join(folder, name))
+                known.append((photo, content_id, photo_id if moved else None))
         if known:
             with writing(self._db, self.path) as connection:
-                for photo, content_id in known:
+                for photo, content_id, old_photo_id in known:
+                    if old_photo_id is not None:
+                        connection.execute("UPDATE photos SET listed = 0 WHERE id = ?", (old_photo_id,))
                     photo_row(connection, photo, scanned_state(photo), content_id, now_text())
         return len(known)
 
@@ -189,6 +194,15 @@ class Catalog:
         """Take photos out of rankings without forgetting anything: they are gone, or part of another's shot."""
         with writing(self._db, self.path) as connection:
             connection.executemany("UPDATE photos SET listed = 0 WHERE id = ?", [(i,) for i in photo_ids])
+
+    def forget(self, scope: Scope) -> int:
+        """Take the photos of a scope out of rankings, until a scan finds them again; return how many there were."""
+        source, conditions, values = in_scope(scope)
+        ids = [
+            photo_id for (photo_id,) in self._rows(f"SELECT p.id FROM {source} WHERE p.listed AND {conditions}", values)
+        ]
+        self.unlist(ids)
+        return len(ids)
 
     # --- what people ask ------------------------------------------------------------------------------------
 
@@ -265,6 +279,18 @@ class Catalog:
             (os.fsencode(folder), os.fsencode(name)),
         )
         return rows[0][0] if rows else None
+
+    def find_leader(self, file: str) -> int | None:
+        """Return the id of the photo that a file at an absolute path is a companion of; None if there is none."""
+        folder, name = os.path.split(file)
+        rows = self._rows(
+            """
+            SELECT p.id, p.companions FROM photos p JOIN folders f ON f.id = p.folder_id
+            WHERE f.path = ? AND p.listed AND p.companions != x''
+            """,
+            (os.fsencode(folder),),
+        )
+        return next((photo_id for photo_id, companions in rows if name in split_names(companions)), None)
 
     def past_scores(self, photo_id: int, scoring: Scoring) -> list[tuple[str, float]]:
         """Return when a photo's earlier contents were replaced, and what they had scored, oldest first."""

@@ -104,7 +104,9 @@ def _text_path(name: str) -> Path:
 
 
 def _checked_name(name: str) -> str:
-    if name == EMBEDDED_MODEL or not _NAME.fullmatch(name):
+    if name == EMBEDDED_MODEL:
+        raise UsageError(f"{EMBEDDED_MODEL} is the model inside rali: give another name with --name")
+    if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be a model's name: give another with --name, of letters, digits, '.', '_' and '-'"
         )

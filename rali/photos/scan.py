@@ -72,7 +72,8 @@ class Scan:
             if not stat.S_ISDIR(info.st_mode) and not self._already_seen(info, remember=True):
                 single.setdefault(os.path.dirname(root), {})[os.path.basename(root)] = info
         for folder, found in single.items():
-            yield folder, self._single_files(folder, found)
+            if photos := self._single_files(folder, found):
+                yield folder, photos
         for root, info in described:
             if stat.S_ISDIR(info.st_mode):
                 yield from self._walk(root, info)
@@ -139,7 +140,14 @@ class Scan:
             photos = sorted({name for name in siblings if _suffix(name) in PHOTO_SUFFIXES} | found.keys())
             sidecars = sorted({name for name in siblings if _suffix(name) in SIDECAR_SUFFIXES} - found.keys())
             shots = group_shots(photos, sidecars)
-        return {name: _photo(os.path.join(folder, name), info, shots.get(name, ())) for name, info in found.items()}
+        chosen = {name: _photo(os.path.join(folder, name), info, shots.get(name, ())) for name, info in found.items()}
+        if not self.include and not self.exclude:
+            return chosen
+        return {
+            name: photo
+            for name, photo in chosen.items()
+            if lets_through(photo.file, photo.companions, photo.file, include=self.include, exclude=self.exclude)
+        }
 
     def _shots(
         self, root: str, folder: str, found: dict[str, os.stat_result], sidecars: Sequence[str], *, paired: bool

@@ -132,9 +132,12 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
         for line in render.histogram_lines(bins, scoring):
             out.print(line)
         out.print()
-        out.print(render.photo_table(ranking.pick(Wanted("worst", _SHOWN)), scoring, title="Worst"))
-        out.print()
-        out.print(render.photo_table(ranking.pick(Wanted("best", _SHOWN)), scoring, title="Best"))
+        if len(ranking.scores) <= _SHOWN:
+            out.print(render.photo_table(ranking.pick(Wanted("worst")), scoring, title="Worst first"))
+        else:
+            out.print(render.photo_table(ranking.pick(Wanted("worst", _SHOWN)), scoring, title="Worst"))
+            out.print()
+            out.print(render.photo_table(ranking.pick(Wanted("best", _SHOWN)), scoring, title="Best"))
         out.print()
     if ranking.failed:
         out.print(render.failure_table(ranking.failures(_FAILURES_SHOWN), title="Failed"))

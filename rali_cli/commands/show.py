@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,6 +50,8 @@ def _lines(shown: Shown, scoring: Scoring) -> list[tuple[str, Any]]:
 
     record = shown.in_catalog.record
     lines: list[tuple[str, Any]] = [("photo", display_path(record.path))]
+    if not os.path.lexists(record.path):
+        lines += [("note", "not there now; if it is gone for good: rali forget")]
     if record.failure_kind is not None:
         lines += [("failed", f"{record.failure_kind}: {record.failure_message}")]
     elif record.score is not None:

@@ -209,7 +209,7 @@ def test_the_scoring_used_last_comes_first_though_the_clock_went_back(
     catalog: Catalog, scoring: Scoring, info: BundleInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog.store([scored("/p/a.jpg", 50)], scoring)
-    monkeypatch.setattr(catalog_module, "_now", lambda: "1999-01-01T00:00:00.000+00:00")
+    monkeypatch.setattr(catalog_module, "now_text", lambda: "1999-01-01T00:00:00.000+00:00")
     other = catalog.scoring(info, "exact-1.1-float32")
     catalog.store([scored("/p/a.jpg", 50)], other)
 

@@ -233,6 +233,7 @@ def test_a_resumed_file_that_began_wrongly_is_fetched_from_its_start(hub: HubSer
     assert pull_release().name == "rali"
 
 
+@pytest.mark.timeout(120)  # two processes that load torch
 def test_two_pulls_at_once_both_end_with_one_good_bundle(hub: HubServer) -> None:
     hub.faults.wait_s = 0.2
     both = [in_process(PULL), in_process(PULL)]
