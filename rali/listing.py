@@ -104,7 +104,7 @@ def choose_scoring(catalog: Catalog, settings: Settings, *, insist_on: Container
     models = [settings.model] if "model" in insist_on else [settings.model, None]
     recipes = [settings.recipe] if "recipe" in insist_on else [settings.recipe, None]
     for model in models:
-        for recipe in recipes:
+        for recipe in recipes if model is not None else recipes[-1:]:
             scorings = catalog.scorings(model=model, recipe=recipe)
             if not scorings and model is not None and os.path.exists(os.path.expanduser(model)):
                 scorings = catalog.scorings(model=find_model(model).model_id, recipe=recipe)

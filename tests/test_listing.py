@@ -12,7 +12,7 @@ from fakes import scored
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Scope
 from rali.config import Settings
-from rali.errors import CatalogError, DamagedModelError, PathError
+from rali.errors import CatalogError, DamagedModelError, PathError, UsageError
 from rali.listing import Ranking, Wanted, choose_scoring, rank_photos, scope_of, show_photo
 
 

@@ -387,8 +387,9 @@ def test_deleted_photos_leave_the_rankings_and_come_back_without_the_model(five:
     assert five.scores(run) == first
 
 
-def test_a_photo_whose_folder_is_empty_but_not_the_root_leaves_the_rankings(five: Bench) -> None:
+def test_photos_of_a_folder_that_holds_other_files_alone_leave_the_rankings(five: Bench) -> None:
     five.run()
+    (five.folder / "sub" / "notes.txt").write_text("deleted the bad ones")
     for name in ("3.jpg", "4.jpg"):
         (five.folder / "sub" / name).unlink()
 

@@ -89,16 +89,19 @@ def test_csv_has_the_same_photos(rali: Callable[..., Any], collection: list[str]
     ]
 
 
-def test_print0_gives_the_bytes_of_each_path_ended_by_nul(
-    rali: Callable[..., Any], collection: list[str], own_world: Path
+def test_print0_gives_the_bytes_of_each_path_that_is_there_ended_by_nul(
+    rali: Callable[..., Any], collection: list[str], own_world: Path, tmp_path: Path
 ) -> None:
+    odd = tmp_path / os.fsdecode(b"a\n\xff.jpg")
+    odd.touch()
     with Catalog(own_world / "catalog.db") as catalog:
         (scoring,) = catalog.scorings()
-        catalog.store([scored(os.fsdecode(b"/photos/home/a\n\xff.jpg"), 5.0)], scoring)
+        catalog.store([scored(os.fspath(odd), 5.0)], scoring)
 
     out = rali("worst", "-n", "2", "-0").out
 
-    assert os.fsencode(out) == b"/photos/home/a\n\xff.jpg\0" + os.fsencode(collection[0]) + b"\0"
+    assert not os.path.lexists(collection[0])
+    assert os.fsencode(out) == os.fsencode(odd) + b"\0"
 
 
 def test_scores_of_two_models_are_never_in_one_ranking(
