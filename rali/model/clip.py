@@ -56,12 +56,20 @@ def _quick_gelu(x: Tensor) -> Tensor:
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"quick_gelu": _quick_gelu, "gelu": functional.gelu}
 
 
+class _Positions(nn.Module):
+    """A table of one vector a position; nn.Embedding would draw random numbers first, which loads torch's compiler."""
+
+    def __init__(self, positions: int, hidden: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(positions, hidden))
+
+
 class _Embeddings(nn.Module):
     def __init__(self, config: ClipVisionConfig) -> None:
         super().__init__()
         self.class_embedding = nn.Parameter(torch.zeros(config.hidden))
         self.patch_embedding = nn.Conv2d(3, config.hidden, config.patch_px, stride=config.patch_px, bias=False)
-        self.position_embedding = nn.Embedding(config.tokens, config.hidden)
+        self.position_embedding = _Positions(config.tokens, config.hidden)
 
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)  # [B, T - 1, hidden]
