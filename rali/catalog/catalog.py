@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,18 +93,20 @@ class Catalog:
             """,
             (scoring.id, DECODE_VERSION, scoring.id, os.fsencode(folder)),
         )
+        # Once for every file of an unchanged library: no function is called that need not be.
+        encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
         return {
-            os.fsdecode(name): KnownPhoto(
+            name.decode(encoding, errors): KnownPhoto(
                 photo_id,
-                unsigned(inode),
+                inode if inode >= 0 else unsigned(inode),
                 size_bytes,
                 mtime_ns,
-                split_names(companions),
-                bool(listed),
-                bool(scored),
-                bool(bad),
+                split_names(companions) if companions else (),
+                listed == 1,
+                scored == 1,
+                failed == 1,
             )
-            for name, photo_id, inode, size_bytes, mtime_ns, companions, listed, scored, bad in rows
+            for name, photo_id, inode, size_bytes, mtime_ns, companions, listed, scored, failed in rows
         }
 
     def folders_below(self, root: str) -> list[str]:

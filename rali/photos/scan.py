@@ -161,10 +161,12 @@ class Scan:
                 for name, companions in shots.items()
                 if lets_through(prefix + name, companions, root, include=self.include, exclude=self.exclude)
             }
+        # Nearly every file has one name; only the others have to be looked up.
+        unique = not self._files_seen
         return {
             name: _photo(prefix + name, found[name], companions)
             for name, companions in shots.items()
-            if not self._already_seen(found[name])
+            if (unique and found[name].st_nlink == 1) or not self._already_seen(found[name])
         }
 
     def _already_seen(self, info: os.stat_result, *, remember: bool = False) -> bool:
