@@ -159,7 +159,8 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
         )
         out.print(f"Other files, left alone: {kinds}")
     if run.interrupted:
-        render.notice("Interrupted: what was scored is stored; run the same command again to go on.")
+        left = run.found - len(run.scored) - run.cached - run.failed
+        render.notice(f"Interrupted, {left:,} photos to go: what was scored is stored; run it again to go on.")
 
 
 def _rate(run: Run) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def test_a_signal_to_the_whole_group_ends_the_run_with_130_and_keeps_what_is_don
     stored = count_scores(db)
     assert process.returncode == 130
     assert before <= stored < PHOTOS
-    assert err == "Interrupted: what was scored is stored; run the same command again to go on.\n"
+    assert re.fullmatch(r"Interrupted, [\d,]+ photos to go: what was scored is stored; run it again to go on.\n", err)
     assert f"{PHOTOS} photos: {stored} scored" in out
 
     summary = json.loads(rali("score", folder, "--json").out)["summary"]
