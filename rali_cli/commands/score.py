@@ -150,14 +150,16 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
     out.print(
         f"{run.found:,} photos: {len(run.scored):,} scored, {run.cached:,} cached, {len(ranking.failed):,} failed{rate}"
     )
-    out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}: {run.info.score_meaning}")
+    out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}")
+    out.print(f"Scores: {run.info.score_meaning}")
     if run.info.name == EMBEDDED_MODEL:
-        out.print("mini is the small model inside rali. For the full RALI model: rali model pull rali")
+        out.print("For the full RALI model instead of this small one: rali model pull rali", soft_wrap=True)
     if run.ignored:
         kinds = ", ".join(
             f"{count:,} {display_path(suffix) or 'without suffix'}" for suffix, count in run.ignored.most_common(5)
         )
-        out.print(f"Other files, left alone: {kinds}")
+        more = ", and others" if len(run.ignored) > 5 else ""
+        out.print(f"Other files, left alone: {kinds}{more}")
     if run.interrupted:
         left = run.found - len(run.scored) - run.cached - run.failed
         render.notice(f"Interrupted, {left:,} photos to go: what was scored is stored; run it again to go on.")
