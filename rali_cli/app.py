@@ -63,6 +63,9 @@ def main() -> NoReturn:
             app()
         finally:
             sys.stdout.flush()  # here, where a reader that went away can be told from an error
+            # All is done but for Python's own end, in which a late Ctrl-C would count as a death by signal.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
     except RaliError as error:
         print(f"rali: {error}", file=sys.stderr)
         sys.exit(exit_code_of(error))

@@ -40,7 +40,7 @@ def test_a_signal_to_the_whole_group_ends_the_run_with_130_and_keeps_what_is_don
     assert (summary["scored"], summary["cached"], summary["failed"]) == (PHOTOS - stored, stored, 0)
 
 
-@pytest.mark.parametrize("pause_s", [0.05, 0.3, 0.6, 0.9, 1.3])
+@pytest.mark.parametrize("pause_s", [0.6, 0.9, 1.3, 2.0])
 def test_ctrl_c_during_the_start_ends_with_130_and_no_traceback(folder: Path, pause_s: float) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "rali_cli", "score", folder],
@@ -53,10 +53,9 @@ def test_ctrl_c_during_the_start_ends_with_130_and_no_traceback(folder: Path, pa
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=20)
 
-    if pause_s >= 0.3:  # before that Python itself is still starting, and answers for it
-        assert process.returncode in (130, 0)
-        assert "Traceback" not in err
-        assert "cannot start" not in err
+    assert process.returncode in (130, 0)
+    assert "Traceback" not in err
+    assert "cannot start" not in err
 
 
 def test_a_second_ctrl_c_ends_at_once(folder: Path, tmp_path: Path, own_world: Path) -> None:
