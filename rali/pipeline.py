@@ -20,7 +20,7 @@ from rali.errors import FailureKind, PathError, UnsafeError
 from rali.model.bundle import BundleInfo
 from rali.model.registry import find_model
 from rali.model.scorer import Scorer, precision_for
-from rali.photos.photo import Photo, display_path
+from rali.photos.photo import Photo, display_path, is_gone
 from rali.photos.scan import Scan, resolve_roots
 from rali.prepare import Failure, Prepared, Preparer, recipe_id
 from rali.workers import WorkerLost, WorkerPool, default_workers
@@ -202,7 +202,7 @@ def _survey(
             continue
         for folder in catalog.folders_below(root):
             # Folders that are there but were not walked (excluded, unreadable) keep what is remembered of them.
-            if folder not in visited and (folder in scan.listed or _is_gone(folder)):
+            if folder not in visited and (folder in scan.listed or is_gone(folder)):
                 if folder in scan.listed and _is_empty(folder):
                     run.notices.append(_emptied(folder))
                     continue
@@ -225,24 +225,13 @@ def _emptied(folder: str) -> str:
     )
 
 
-def _is_gone(path: str) -> bool:
-    """Tell if there is nothing of this name; a drive that does not answer, or a closed folder, says nothing."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def _unlist_gone(catalog: Catalog, folder: str, known: dict[str, KnownPhoto], photos: dict[str, Photo]) -> None:
     """Take out of rankings what is no longer on disk, or has become part of another photo's shot."""
     companions = {name for photo in photos.values() for name in photo.companions}
     gone = [
         before.photo_id
         for name, before in known.items()
-        if before.listed and name not in photos and (name in companions or _is_gone(os.path.join(folder, name)))
+        if before.listed and name not in photos and (name in companions or is_gone(os.path.join(folder, name)))
     ]
     if gone:
         catalog.unlist(gone)

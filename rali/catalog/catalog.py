@@ -30,7 +30,7 @@ from rali.catalog.scope import below, in_scope, scope_lets_through
 from rali.errors import CatalogError, FailureKind
 from rali.model.bundle import BundleInfo
 from rali.photos.decode import DECODE_VERSION
-from rali.photos.photo import Photo, display_path
+from rali.photos.photo import Photo, display_path, is_gone
 
 # Below SQLite's limit of 999 variables in old builds.
 _CHUNK = 900
@@ -145,7 +145,7 @@ class Catalog:
                 (signed(photo.inode), photo.size_bytes, photo.mtime_ns, signed(photo.device)),
             )
             for content_id, photo_id, folder, name in rows[:1]:
-                moved = not os.path.lexists(os.path.join(folder, name))
+                moved = is_gone(os.fsdecode(os.path.join(folder, name)))
                 known.append((photo, content_id, photo_id if moved else None))
         if known:
             with writing(self._db, self.path) as connection:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT_VERSION = 1
-CHUNK_BYTES = 1 << 20
 _HASH_ROOM = "?" * 64
 _DTYPE_NAMES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}
 
@@ -192,10 +191,7 @@ def _printable(text: object) -> str:
 
 
 def _tensor_section_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
         (header_bytes,) = struct.unpack("<Q", file.read(8))
         file.seek(8 + header_bytes)
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -34,7 +34,6 @@ from rali.model.sklearn_pca import read_pca
 
 _NEEDED = ("ckpt.pt", "pca.pkl", "basis.npz", "best/config.json", "best/preprocessor_config.json")
 _WEIGHTS = ("best/model.safetensors", "best/pytorch_model.bin")
-_CHUNK_BYTES = 1 << 20
 _SMALLEST_SCALE = 1e-10
 # What transformers takes for a value that config.json leaves out.
 _VISION_DEFAULTS = {
@@ -331,6 +330,5 @@ def _files_sha256(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in _NEEDED:
         with (folder / name).open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()

@@ -27,7 +27,6 @@ from rali.errors import DamagedModelError, FetchError, UsageError
 RELEASES = {"rali": ("ByteDance/Q-Insight", "RALI")}
 _FILES = re.compile(r"ckpt\.pt|pca\.pkl|basis\.npz|best/([\w-]+\.(json|txt)|model\.safetensors|pytorch_model\.bin)")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
-_CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 100
 
 
@@ -170,8 +169,7 @@ def is_whole(path: Path, file: File) -> bool:
         return True  # a cache without links: the importer still reads every file
     digest = hashlib.sha256() if len(file.digest) == 64 else hashlib.sha1(b"blob %d\0" % file.size_bytes)  # noqa: S324
     with path.open("rb") as content:
-        while chunk := content.read(_CHUNK_BYTES):
-            digest.update(chunk)
+        hashlib.file_digest(content, lambda: digest)
     return digest.hexdigest() == file.digest
 
 
