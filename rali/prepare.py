@@ -16,6 +16,7 @@ from rali.photos.decode import DECODE_VERSION, FileState, decode
 from rali.photos.exif import Shot
 from rali.photos.fingerprint import difference_hash
 from rali.photos.sniff import Format
+from rali.photos.user_work import UserWork
 
 # A fast decode keeps twice the model's input: 0.2 of 255 levels from the full decode on average (docs/safety.md, 8).
 FAST_OVERSAMPLING = 2
@@ -44,6 +45,7 @@ class Content:
         width, height: in pixels, upright.
         difference_hash: 64 bits, unsigned.
         notes: what was odd but no failure.
+        user_work: what the user decided about it in other programs, see :mod:`rali.photos.user_work`.
     """
 
     hash: bytes
@@ -53,6 +55,7 @@ class Content:
     shot: Shot
     difference_hash: int
     notes: tuple[str, ...] = ()
+    user_work: UserWork = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,5 +124,6 @@ class Preparer:
             shot=decoded.shot,
             difference_hash=difference_hash(resized),
             notes=decoded.notes,
+            user_work=decoded.user_work,
         )
         return Prepared(decoded.state, content)

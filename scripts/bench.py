@@ -3,8 +3,10 @@
     python scripts/bench.py rescan --photos 100000      an unchanged folder, against find
     python scripts/bench.py rank --photos 1000000       ranking a filled catalog
     python scripts/bench.py score PHOTOS_FOLDER         end to end, against decoding alone and the model alone
+    python scripts/bench.py moves --photos 100000       planning, moving and undoing, against mv, rename and cp
 
-Files and catalogs are made in a temporary folder and removed. Each prints JSON with --json.
+Files and catalogs are made in a temporary folder (moves: in --folder DIR, to measure another disk) and removed. Each
+prints JSON with --json.
 """
 
 from __future__ import annotations
@@ -13,32 +15,21 @@ import argparse
 import json
 import os
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from rali.catalog.catalog import Catalog
-from rali.catalog.records import Outcome
+from bench_moves import bench_moves
+from bench_tools import FOLDER_PHOTOS, RALI, fill_catalog, make_files, median_s, run
 from rali.config import Settings
 from rali.model.registry import find_model
 from rali.model.scorer import Scorer
-from rali.photos.decode import FileState
-from rali.photos.exif import Shot
 from rali.photos.photo import Photo
 from rali.photos.scan import Scan
-from rali.photos.sniff import Format
-from rali.prepare import Content, Prepared, Preparer, recipe_id
+from rali.prepare import Preparer
 from rali.workers import WorkerPool
-
-RALI = [sys.executable, "-m", "rali_cli"]
-FOLDER_PHOTOS = 1000
-REPEATS = 5
 
 
 def main() -> None:
@@ -49,23 +40,31 @@ def main() -> None:
     for name, photos in (("rescan", 100_000), ("rank", 1_000_000)):
         command = commands.add_parser(name)
         command.add_argument("--photos", type=int, default=photos)
+    command = commands.add_parser("moves")
+    command.add_argument("--photos", type=int, default=100_000)
+    command.add_argument("--folder", type=Path, help="where to work, on the disk to measure")
     command = commands.add_parser("score")
     command.add_argument("folder", type=Path)
     command.add_argument("--count", type=int, default=200, help="how many photos of the folder")
+    for command in commands.choices.values():
+        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON alone")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="rali-bench-") as temporary:
+    where = arguments.folder if arguments.command == "moves" else None
+    with tempfile.TemporaryDirectory(prefix="rali-bench-", dir=where) as temporary:
         os.environ["RALI_DB"] = str(Path(temporary) / "catalog.db")
         if arguments.command == "rescan":
             result = bench_rescan(Path(temporary), arguments.photos)
         elif arguments.command == "rank":
             result = bench_rank(Path(temporary), arguments.photos)
+        elif arguments.command == "moves":
+            result = bench_moves(Path(temporary).resolve(), arguments.photos)
         else:
             result = bench_score(Path(temporary), arguments.folder, arguments.count)
     if arguments.json:
         print(json.dumps(result, indent=1))
     else:
         for name, value in result.items():
-            print(f"{name:<36} {value:,.3f}")
+            print(f"{name:<48} {value:,.3f}")
 
 
 def bench_rescan(temporary: Path, photos: int) -> dict[str, float]:
@@ -137,46 +136,6 @@ def bench_score(temporary: Path, folder: Path, count: int) -> dict[str, float]:
         "end_to_end_per_s (with start-up)": len(files) / total_s,
         "ratio to the slower limit": len(files) / total_s / min(engine_rate, len(files) / decode_s),
     }
-
-
-def make_files(root: Path, photos: int) -> None:
-    """Make small files that are called like photos; nothing opens them again."""
-    for number in range(photos):
-        folder = root / f"{number // FOLDER_PHOTOS:04}"
-        if number % FOLDER_PHOTOS == 0:
-            folder.mkdir(parents=True)
-        (folder / f"IMG_{number:06}.jpg").write_bytes(number.to_bytes(8, "big"))
-
-
-def fill_catalog(db: Path, photos: list[Photo]) -> None:
-    """Store photos with random scores, through the same door as a real run."""
-    info = find_model("mini")
-    rng = np.random.default_rng(0)
-    embedding = bytes(256)
-    with Catalog(db) as catalog:
-        scoring = catalog.scoring(info, recipe_id("fast"))
-        for at in range(0, len(photos), 20_000):
-            outcomes = []
-            for photo in photos[at : at + 20_000]:
-                content = Content(photo.inode.to_bytes(16, "big"), Format.JPEG, 6000, 4000, Shot(), 0)
-                state = FileState(photo.device, photo.inode, photo.size_bytes, photo.mtime_ns)
-                outcomes.append(Outcome(photo, Prepared(state, content), float(rng.uniform(0, 100)), embedding))
-            catalog.store(outcomes, scoring)
-
-
-def run(command: list[str]) -> None:
-    """Run a command whose output does not matter."""
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-def median_s(action: Callable[[], object]) -> float:
-    """Return the median of several timings, in seconds."""
-    timings = []
-    for _ in range(REPEATS):
-        started = time.monotonic()
-        action()
-        timings.append(time.monotonic() - started)
-    return statistics.median(timings)
 
 
 if __name__ == "__main__":

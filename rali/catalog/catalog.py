@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rali.catalog.connection import BUSY_TIMEOUT_S, connect, explained, writing
-from rali.catalog.records import KnownPhoto, Outcome, PhotoRecord, Scope, Scoring
+from rali.catalog.records import Candidate, HeldContent, KnownPhoto, Mark, Outcome, PhotoRecord, Scope, Scoring
 from rali.catalog.rows import (
     content_row,
     content_still_held,
@@ -295,6 +297,96 @@ class Catalog:
         )
         return next((photo_id for photo_id, companions in rows if name in split_names(companions)), None)
 
+    # --- what a cull asks, and what the user decided --------------------------------------------------------
+
+    def candidates(self, scoring: Scoring, scope: Scope) -> list[Candidate]:
+        """Return all listed photos in ``scope``, with a score by ``scoring`` or without, in no particular order."""
+        source, conditions, values = in_scope(scope)
+        if " contents c " not in source:
+            source += " LEFT JOIN contents c ON c.id = p.content_id"
+        rows = self._rows(
+            f"""
+            SELECT p.folder_id, p.id, p.name, p.inode, p.size_bytes, p.mtime_ns, p.companions, c.user_work,
+                s.score, x.kind, m.mark
+            FROM {source}
+            LEFT JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
+            LEFT JOIN failures x ON x.photo_id = p.id AND {_CONCERNS} AND s.score IS NULL
+            LEFT JOIN marks m ON m.hash = c.hash
+            WHERE p.listed AND {conditions}
+            """,
+            [scoring.id, scoring.id, *values],
+        )
+        # Once for every photo: no function is called that need not be.
+        encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+        folders = {number: os.fsdecode(path) for number, path in self._rows("SELECT id, path FROM folders")}
+        found = [
+            Candidate(
+                photo_id,
+                folders[folder_id],
+                name.decode(encoding, errors),
+                inode if inode >= 0 else unsigned(inode),
+                size_bytes,
+                mtime_ns,
+                companions,
+                user_work,
+                score,
+                failure,
+                mark,
+            )
+            for (
+                folder_id, photo_id, name, inode, size_bytes, mtime_ns, companions, user_work, score, failure, mark
+            ) in rows
+        ]  # fmt: skip
+        if scope.include or scope.exclude:
+            found = [photo for photo in found if scope_lets_through(scope, photo.path, photo.companions)]
+        return found
+
+    def listed_in(self, folder: str) -> set[str]:
+        """Return the names of the listed photos in ``folder`` itself."""
+        rows = self._rows(
+            "SELECT p.name FROM folders f JOIN photos p ON p.folder_id = f.id WHERE f.path = ? AND p.listed",
+            (os.fsencode(folder),),
+        )
+        encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+        return {name.decode(encoding, errors) for (name,) in rows}
+
+    def contents_in(self, folder: str) -> dict[str, HeldContent]:
+        """Return which content each file name in ``folder`` itself held when it was last read."""
+        rows = self._rows(
+            """
+            SELECT p.name, p.inode, p.size_bytes, p.mtime_ns, p.companions, p.listed, c.hash
+            FROM folders f JOIN photos p ON p.folder_id = f.id LEFT JOIN contents c ON c.id = p.content_id
+            WHERE f.path = ?
+            """,
+            (os.fsencode(folder),),
+        )
+        return {
+            os.fsdecode(name): HeldContent(unsigned(inode), size, mtime_ns, split_names(companions), listed == 1, held)
+            for name, inode, size, mtime_ns, companions, listed, held in rows
+        }
+
+    def mark(self, hashes: Iterable[bytes], mark: Mark | None) -> None:
+        """Note what the user decided about contents, in place of what was decided before; None takes it back."""
+        with writing(self._db, self.path) as connection:
+            if mark is None:
+                connection.executemany("DELETE FROM marks WHERE hash = ?", [(content,) for content in hashes])
+                return
+            now = now_text()
+            connection.executemany(
+                "INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", [(content, mark, now) for content in hashes]
+            )
+
+    def marked(self, mark: Mark) -> set[str]:
+        """Return the paths of all photos that hold, or held when they were last seen, a content marked so."""
+        rows = self._rows(
+            """
+            SELECT f.path, p.name FROM marks m JOIN contents c ON c.hash = m.hash
+            JOIN photos p ON p.content_id = c.id JOIN folders f ON f.id = p.folder_id WHERE m.mark = ?
+            """,
+            (mark,),
+        )
+        return {os.fsdecode(os.path.join(folder, name)) for folder, name in rows}
+
     def past_scores(self, photo_id: int, scoring: Scoring) -> list[tuple[str, float]]:
         """Return when a photo's earlier contents were replaced, and what they had scored, oldest first."""
         rows = self._rows(
@@ -317,6 +409,16 @@ class Catalog:
         with explained(self.path):
             (answer,) = self._db.conn.execute("PRAGMA quick_check(1)").fetchone()
         return None if answer == "ok" else str(answer)
+
+    # --- for rali/catalog/journal.py ------------------------------------------------------------------------
+
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Begin a write transaction; all of it is kept, or none."""
+        return writing(self._db, self.path)
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Ask a question in SQL."""
+        return self._rows(sql, values)
 
     # ---------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,10 @@ scores     content x scoring -> score
 embeddings content x scoring -> float16 vector; apart from scores, so that ranking reads no vectors
 failures   why a photo has no score
 history    which contents a photo held before: its past scores are theirs
+marks      what the user decided by hand, by content: it survives a rename and a rescan
+runs       one row a cull
+places     where a run's files went: one row a scanned root
+moves      the journal: one row a file, written before the file is touched (see rali/catalog/journal.py)
 """
 
 from __future__ import annotations
@@ -105,5 +109,58 @@ def create_photos_and_scores(db: Database) -> None:
         )
         """,
         "CREATE INDEX history_by_photo ON history (photo_id)",
+    ):
+        db.conn.execute(statement)
+
+
+@migrations()
+def create_marks_and_runs(db: Database) -> None:
+    """Create what culling needs."""
+    for statement in (
+        # JSON of photos/user_work.py; NULL: scored by a rali that did not look for it.
+        "ALTER TABLE contents ADD COLUMN user_work TEXT",
+        "CREATE TABLE marks (hash BLOB PRIMARY KEY, mark TEXT NOT NULL, marked_at TEXT NOT NULL) WITHOUT ROWID",
+        """
+        CREATE TABLE runs (
+            id INTEGER PRIMARY KEY, -- runs are ordered by it: a clock can go back
+            name TEXT NOT NULL UNIQUE,
+            started_at TEXT NOT NULL,
+            mode TEXT NOT NULL,     -- move, copy or hardlink
+            chosen TEXT NOT NULL,   -- in words
+            model TEXT NOT NULL,    -- name and id
+            recipe TEXT NOT NULL,
+            state TEXT NOT NULL     -- moving, undoing or purging while a process is at it; else settled or trashed
+        )
+        """,
+        """
+        CREATE TABLE places (
+            id INTEGER PRIMARY KEY,
+            run_id INTEGER NOT NULL REFERENCES runs (id),
+            root BLOB NOT NULL,
+            folder BLOB NOT NULL -- the run's own, inside a quarantine
+        )
+        """,
+        """
+        CREATE TABLE moves (
+            id INTEGER PRIMARY KEY,
+            run_id INTEGER NOT NULL REFERENCES runs (id),
+            place_id INTEGER NOT NULL REFERENCES places (id),
+            shot INTEGER NOT NULL,        -- files of one shot move together
+            source BLOB NOT NULL,         -- the photo's own path
+            destination BLOB NOT NULL,    -- its path in the quarantine
+            inode INTEGER NOT NULL,       -- the file as the plan saw it, at its own path
+            size_bytes INTEGER NOT NULL,
+            mtime_ns INTEGER NOT NULL,
+            away_inode INTEGER,           -- the file in the quarantine, where it is a copy
+            away_mtime_ns INTEGER,
+            back_inode INTEGER,           -- the file that came back, where it is a copy
+            back_mtime_ns INTEGER,
+            reserved INTEGER NOT NULL DEFAULT 0, -- its new name may be held by an empty file of ours
+            listed INTEGER NOT NULL DEFAULT 0,   -- rankings showed it before it went
+            state TEXT NOT NULL,          -- leaving, away, stayed, returning, back, deleting, deleted
+            reason TEXT                   -- why it stayed, or did not come back
+        )
+        """,
+        "CREATE INDEX moves_by_run ON moves (run_id, shot)",
     ):
         db.conn.execute(statement)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rali.errors import FailureKind
 from rali.photos.photo import Photo
 from rali.prepare import Failure, Prepared
+
+Mark = Literal["keep", "reject"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,53 @@ class KnownPhoto(NamedTuple):
     listed: bool
     scored: bool
     failed: bool
+
+
+class Candidate(NamedTuple):
+    """A listed photo that a cull may choose (a tuple, because a cull looks at every one of its scope).
+
+    Attributes:
+        folder: absolute; ``name``: in it.
+        inode, size_bytes, mtime_ns: of the file when it was last read; an mtime of -1 is equal to no file's.
+        companions: names in the same folder, see :func:`rali.catalog.rows.split_names`.
+        user_work: JSON of :mod:`rali.photos.user_work`; None if nobody has looked for it.
+        score: by the scoring that was asked about; None if there is none.
+        failure: why not, if it failed.
+        mark: what the user decided about this content.
+    """
+
+    photo_id: int
+    folder: str
+    name: str
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    companions: bytes
+    user_work: str | None
+    score: float | None
+    failure: str | None
+    mark: Mark | None
+
+    @property
+    def path(self) -> str:
+        """Absolute path."""
+        return os.path.join(self.folder, self.name)
+
+
+class HeldContent(NamedTuple):
+    """A file name, the state of its file when it was last read, and what it held then.
+
+    Attributes:
+        hash: None if the file could not be decoded.
+        listed: see :class:`KnownPhoto`.
+    """
+
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    companions: tuple[str, ...]
+    listed: bool
+    hash: bytes | None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -23,14 +24,19 @@ _WORD = (1 << 64) - 1
 
 
 def content_row(connection: sqlite3.Connection, content: Content) -> int:
-    """Return the id of a content's row, made if there is none."""
-    row = connection.execute("SELECT id FROM contents WHERE hash = ?", (content.hash,)).fetchone()
+    """Return the id of a content's row, made if there is none; note the user's work if none looked for it before."""
+    user_work = json.dumps(dict(content.user_work), sort_keys=True)
+    row = connection.execute("SELECT id, user_work FROM contents WHERE hash = ?", (content.hash,)).fetchone()
     if row is not None:
-        return int(row[0])
+        content_id, known = row
+        if known is None:
+            connection.execute("UPDATE contents SET user_work = ? WHERE id = ?", (user_work, content_id))
+        return int(content_id)
     cursor = connection.execute(
         """
-        INSERT INTO contents (hash, format, width, height, orientation, captured_at, camera, difference_hash, notes)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO contents (hash, format, width, height, orientation, captured_at, camera, difference_hash, notes,
+            user_work)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
             content.hash,
@@ -42,6 +48,7 @@ def content_row(connection: sqlite3.Connection, content: Content) -> int:
             content.shot.camera,
             signed(content.difference_hash),
             "; ".join(content.notes),
+            user_work,
         ),
     )
     return int(cursor.lastrowid or 0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from rali.photos.color import as_stored, to_srgb
 from rali.photos.exif import TURNS, Shot, read_shot, read_tiff_shot, tagged_orientation
 from rali.photos.fingerprint import content_hash
 from rali.photos.sniff import Data, Format, is_whole, may_be_raw, sniff
+from rali.photos.user_work import UserWork, embedded_work
 
 # A change of anything that changes a decoded pixel needs a new number: it is part of every score's recipe.
 DECODE_VERSION = 1
@@ -60,6 +62,7 @@ class Decoded:
         state: of the file while it was read.
         content_hash: 16 bytes.
         notes: what was odd but no failure, for people.
+        user_work: what the user decided about it in other programs, see :mod:`rali.photos.user_work`.
     """
 
     image: Image.Image
@@ -70,6 +73,7 @@ class Decoded:
     content_hash: bytes
     shot: Shot
     notes: tuple[str, ...] = ()
+    user_work: UserWork = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ def _decode(file: str, stream: BinaryIO, data: Data, state: FileState, wish: _Wi
         upright = wish.to_rgb(image if turn is None else image.transpose(turn))
     if turn is not None and _lies_sideways(shot.orientation):
         width, height = height, width
-    return Decoded(upright, width, height, format, state, identity, shot, notes)
+    return Decoded(upright, width, height, format, state, identity, shot, notes, embedded_work(data))
 
 
 def _decode_raw(file: str, stream: BinaryIO, data: Data, state: FileState, wish: _Wish) -> Decoded:
@@ -169,7 +173,10 @@ def _decode_raw(file: str, stream: BinaryIO, data: Data, state: FileState, wish:
         width, height = height, width
     # 30 MB are not read for a key: size, both ends (which hold the metadata) and the preview tell RAWs apart.
     parts = [str(state.size_bytes).encode(), data[:_RAW_EDGE_BYTES], data[-_RAW_EDGE_BYTES:], developed.preview]
-    return Decoded(upright, width, height, Format.RAW, state, content_hash(parts), shot)
+    user_work = embedded_work(data)
+    if user_work:  # a rating can be written into a RAW without a change to any of these
+        parts.append(json.dumps(user_work, sort_keys=True).encode())
+    return Decoded(upright, width, height, Format.RAW, state, content_hash(parts), shot, user_work=user_work)
 
 
 def _lies_sideways(orientation: int) -> bool:

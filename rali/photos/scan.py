@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -25,6 +26,8 @@ from rali.photos.photo import (
 SKIPPED_FOLDERS = frozenset(
     {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX"}
 )
+# Lies in every folder that a cull moved photos into: what is culled is neither scored nor culled again.
+JOURNAL_NAME = ".rali-journal.jsonl"
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Scan:
         include: if given, only photos that match one of these globs.
         exclude: photos and folders that match one of these globs are left out.
         pairs: ``together``: a RAW, its JPEG and their sidecars are one shot. ``each``: every photo file is its own.
+        deep: with the folders below; otherwise only what lies in the roots themselves.
         ignored: after the walk, how many other files there were, by suffix.
         unreadable: after the walk, folders that could not be listed, with the reason.
         listed: after the walk, the folders that were listed.
@@ -48,6 +52,7 @@ class Scan:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     pairs: Pairs = "together"
+    deep: bool = True
     ignored: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)
@@ -87,9 +92,12 @@ class Scan:
             self._folders_seen.add(identity)
             try:
                 with os.scandir(folder) as entries:
-                    listing = sorted(entries, key=lambda entry: entry.name)
+                    listing = sorted(entries, key=_name)
             except OSError as error:
                 self.unreadable[folder] = error.strerror or str(error)
+                continue
+            at = bisect_left(listing, JOURNAL_NAME, key=_name)
+            if at < len(listing) and listing[at].name == JOURNAL_NAME:
                 continue
             self.listed.add(folder)
             subfolders: list[tuple[str, tuple[int, int]]] = []
@@ -102,8 +110,10 @@ class Scan:
                     continue
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if name not in SKIPPED_FOLDERS and not any(
-                            matches_glob(entry.path, root, glob) for glob in self.exclude
+                        if (
+                            self.deep
+                            and name not in SKIPPED_FOLDERS
+                            and not any(matches_glob(entry.path, root, glob) for glob in self.exclude)
                         ):
                             info = entry.stat(follow_symlinks=False)
                             subfolders.append((entry.path, (info.st_dev, info.st_ino)))
@@ -133,13 +143,9 @@ class Scan:
         shots: dict[str, tuple[str, ...]] = {}
         if self.pairs == "together":
             try:
-                with os.scandir(folder) as entries:
-                    siblings = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+                shots = shots_in(folder, also=found)
             except OSError:  # a file can be readable in a folder that cannot be listed
-                siblings = set()
-            photos = sorted({name for name in siblings if _suffix(name) in PHOTO_SUFFIXES} | found.keys())
-            sidecars = sorted({name for name in siblings if _suffix(name) in SIDECAR_SUFFIXES} - found.keys())
-            shots = group_shots(photos, sidecars)
+                shots = group_shots(sorted(found), ())
         chosen = {name: _photo(os.path.join(folder, name), info, shots.get(name, ())) for name, info in found.items()}
         if not self.include and not self.exclude:
             return chosen
@@ -212,6 +218,34 @@ def _stat(root: str) -> os.stat_result:
         raise PathError(f"{display_path(root)}: {error.strerror or error}. Is its drive still connected?") from error
 
 
+def shots_in(folder: str, *, also: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+    """List the shots that lie in a folder now, as :func:`group_shots` does; no file is looked at, and no name left out.
+
+    Unlike a scan, it gives every name of a file that has several.
+
+    Args:
+        also: names that are photos whatever their suffix, if there is such a file.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    with os.scandir(folder) as entries:
+        names = sorted(
+            entry.name
+            for entry in entries
+            if (not entry.name.startswith(".") or entry.name in also) and entry.is_file(follow_symlinks=False)
+        )
+    photos, sidecars, raws = [], [], False
+    for name in names:
+        suffix = _suffix(name)
+        if suffix in PHOTO_SUFFIXES or name in also:
+            photos.append(name)
+            raws = raws or suffix in RAW_SUFFIXES
+        elif suffix in SIDECAR_SUFFIXES:
+            sidecars.append(name)
+    return group_shots(photos, sidecars) if raws or sidecars else dict.fromkeys(photos, ())
+
+
 def group_shots(photos: Iterable[str], sidecars: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Group the names in one folder into shots: the name that is scored, and its companions.
 
@@ -268,6 +302,10 @@ def matches_glob(path: str, root: str, pattern: str) -> bool:
     if "/" in pattern:
         return fnmatchcase(relative, pattern.removeprefix("./").rstrip("/"))
     return any(fnmatchcase(part, pattern) for part in relative.split("/"))
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
 
 
 def _photo(file: str, info: os.stat_result, companions: tuple[str, ...]) -> Photo:

@@ -409,3 +409,78 @@ def test_a_ranking_needs_no_sort_by_sqlite_and_no_vectors(catalog: Catalog, scor
     connection.close()
 
     assert not any("TEMP B-TREE" in row[3] for row in plan)
+
+
+# --- what a cull asks ----------------------------------------------------------------------------------------------
+
+
+def test_candidates_are_all_listed_photos_of_a_scope(catalog: Catalog, scoring: Scoring, info: BundleInfo) -> None:
+    catalog.store(
+        [
+            scored("/p/a.jpg", 61.5, companions=("a.CR2",), inode=(1 << 64) - 1, mtime_ns=5),
+            scored("/p/caf\udce9.jpg", 3),
+            failed("/p/bad.jpg"),
+            scored("/p/gone.jpg", 4),
+            scored("/q/b.jpg", 2),
+        ],
+        scoring,
+    )
+    catalog.forget(Scope(["/p/gone.jpg"]))
+    other = catalog.scoring(info, "exact-1.1-float32")
+
+    found = {photo.name: photo for photo in catalog.candidates(scoring, Scope(["/p"]))}
+
+    assert {name: (photo.score, photo.failure) for name, photo in found.items()} == {
+        "a.jpg": (61.5, None),
+        "caf\udce9.jpg": (3, None),
+        "bad.jpg": (None, "corrupt"),
+    }
+    photo = found["a.jpg"]
+    assert (photo.path, photo.inode, photo.size_bytes, photo.mtime_ns) == ("/p/a.jpg", (1 << 64) - 1, 100, 5)
+    assert (photo.companions, photo.mark) == (b"a.CR2", None)
+    assert {photo.score for photo in catalog.candidates(other, Scope())} == {None}
+
+
+def test_candidates_are_filtered_as_a_ranking_is(catalog: Catalog, scoring: Scoring) -> None:
+    catalog.store(
+        [
+            scored("/p/a.jpg", 1, captured_at="2026-05-01T12:00:00", companions=("a.CR2",)),
+            scored("/p/b.jpg", 2, captured_at="2026-06-01T12:00:00"),
+            scored("/p/sub/c.jpg", 3, captured_at="2026-05-01T12:00:00"),
+            failed("/p/d.jpg"),
+        ],
+        scoring,
+    )
+
+    for scope in (
+        Scope(["/p"], include=["*.CR2"]),
+        Scope(["/p"], exclude=["b.jpg"]),
+        Scope(["/p"], deep=False),
+        Scope(["/p/b.jpg", "/p/sub"]),
+        Scope(since="2026-05", until="2026-05"),
+    ):
+        ids, scores = catalog.ranking(scoring, scope)
+        found = sorted((p.score, p.photo_id) for p in catalog.candidates(scoring, scope) if p.score is not None)
+        assert found == list(zip(scores.tolist(), ids.tolist(), strict=True))
+
+
+def test_a_mark_is_kept_with_the_content(catalog: Catalog, scoring: Scoring) -> None:
+    catalog.store(
+        [scored("/p/a.jpg", 1, content="same"), scored("/q/b.jpg", 1, content="same"), failed("/p/bad.jpg")], scoring
+    )
+    held = catalog.contents_in("/p")
+    assert (held["bad.jpg"].hash, held["a.jpg"].size_bytes, held["a.jpg"].listed) == (None, 100, True)
+
+    catalog.mark([bytes(held["a.jpg"].hash or b"")], "keep")
+    assert (catalog.marked("keep"), catalog.marked("reject")) == ({"/p/a.jpg", "/q/b.jpg"}, set())
+    catalog.mark([bytes(held["a.jpg"].hash or b"")], "reject")
+    assert (catalog.marked("keep"), catalog.marked("reject")) == (set(), {"/p/a.jpg", "/q/b.jpg"})
+    catalog.mark([bytes(held["a.jpg"].hash or b""), b"never seen"], None)
+    assert catalog.marked("reject") == set()
+
+
+def test_the_listed_names_of_a_folder(catalog: Catalog, scoring: Scoring) -> None:
+    catalog.store([scored("/p/a.jpg", 1), failed("/p/bad.jpg"), scored("/p/sub/c.jpg", 1)], scoring)
+    catalog.forget(Scope(["/p/a.jpg"]))
+
+    assert (catalog.listed_in("/p"), catalog.listed_in("/nowhere")) == ({"bad.jpg"}, set())

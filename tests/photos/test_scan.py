@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rali.errors import PathError
 from rali.photos.photo import PHOTO_SUFFIXES, Photo
-from rali.photos.scan import SKIPPED_FOLDERS, Scan, group_shots, matches_glob, resolve_roots
+from rali.photos.scan import JOURNAL_NAME, SKIPPED_FOLDERS, Scan, group_shots, matches_glob, resolve_roots, shots_in
 
 as_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may read everything")
 
@@ -388,3 +388,35 @@ def test_grouping_loses_and_doubles_no_photo(photos: set[str], sidecars: set[str
     assert len(members) == len(set(members))
     assert photos <= set(members) <= photos | sidecars
     assert set(shots) <= photos
+
+
+# --- what a cull needs ----------------------------------------------------------------------------------------------
+
+
+def test_a_shallow_scan_leaves_out_the_folders_below(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.jpg", "sub/b.jpg")
+    scan = Scan([str(tmp_path)], deep=False)
+    assert _names(tmp_path, scan) == ["a.jpg"]
+    assert scan.listed == {str(tmp_path)}
+
+
+def test_what_was_culled_is_not_found_again_wherever_it_was_put(tmp_path: Path) -> None:
+    _touch(
+        tmp_path, "a.jpg", f"to/{JOURNAL_NAME}", "to/b.jpg", "to/!first.jpg", "to/sub/c.jpg", ".rali-quarantine/d.jpg"
+    )
+    _touch(tmp_path, "journal.jsonl/e.jpg", f"{JOURNAL_NAME}.bak/f.jpg", "g/.hidden")
+    scan = Scan([str(tmp_path)])
+    assert _names(tmp_path, scan) == ["a.jpg", "journal.jsonl/e.jpg"]
+    assert str(tmp_path / "to") not in scan.listed
+    assert _scanned(tmp_path / "to") == []
+
+
+def test_the_shots_in_a_folder_come_with_every_name_of_a_file(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.jpg", "a.CR2", "a.xmp", "c.dat", "d.dat", ".e.jpg", "sub/f.jpg")
+    os.link(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    (tmp_path / "link.jpg").symlink_to("a.jpg")
+    assert shots_in(str(tmp_path), also={"c.dat", "gone.jpg", "link.jpg"}) == {
+        "a.jpg": ("a.CR2", "a.xmp"),
+        "b.jpg": (),
+        "c.dat": (),
+    }

@@ -1,0 +1,1 @@
+"""What would go, and why: nothing here touches a file."""

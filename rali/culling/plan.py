@@ -1,0 +1,354 @@
+"""What to cull: which photos are chosen, which of them are protected, and the plan that results. Nothing is moved."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections import Counter
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from rali.catalog.catalog import Catalog
+from rali.catalog.records import Candidate, Scope, Scoring
+from rali.catalog.rows import split_names
+from rali.culling.choice import REJECTED, Choice, Pick, pick
+from rali.culling.protect import FolderOnDisk, rules_off, strongest
+from rali.errors import FailureKind, UnsafeError
+from rali.photos.photo import display_path
+
+
+class ShotFile(NamedTuple):
+    """One file of a shot, as the plan saw it."""
+
+    name: str
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class PlannedShot:
+    """A shot that is to go, whole.
+
+    Attributes:
+        root: the scanned folder it lies below.
+        folder: absolute, where its files lie.
+        files: the leader, which was scored, first; then its companions by name.
+        score, percentile: None for a photo that failed.
+        why: in words.
+    """
+
+    root: str
+    folder: str
+    files: tuple[ShotFile, ...]
+    score: float | None
+    percentile: float | None
+    why: str
+
+    @property
+    def path(self) -> str:
+        """Absolute path of the leader."""
+        return os.path.join(self.folder, self.files[0].name)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files together."""
+        return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """A photo that was chosen and stays, with the rule that holds it and the details for people."""
+
+    path: str
+    score: float | None
+    rule: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class CullPlan:
+    """What a cull would move, and what it would not.
+
+    Attributes:
+        roots: the folders that were looked at, resolved.
+        chosen: what was asked for, in words.
+        scoring: what the scores were made by; never more than one.
+        shots: to be moved, in the order of paths.
+        held_back: chosen, but protected.
+        considered: how many scored photos there were to choose from.
+        folder_sizes: how many photos the catalog lists in each folder of ``shots``.
+    """
+
+    roots: tuple[str, ...]
+    chosen: str
+    scoring: Scoring
+    shots: tuple[PlannedShot, ...]
+    held_back: tuple[HeldBack, ...]
+    considered: int
+    folder_sizes: Mapping[str, int]
+
+    @property
+    def files(self) -> int:
+        """How many files there are in all shots."""
+        return sum(len(shot.files) for shot in self.shots)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files of all shots."""
+        return sum(shot.size_bytes for shot in self.shots)
+
+    @property
+    def held_back_by(self) -> Counter[str]:
+        """How many shots each rule holds back."""
+        return Counter(held.rule for held in self.held_back)
+
+
+def plan_cull(
+    catalog: Catalog,
+    scoring: Scoring,
+    scope: Scope,
+    choice: Choice,
+    *,
+    roots: Sequence[str],
+    no_protect: Collection[str] = (),
+) -> CullPlan:
+    """Plan a cull: choose among the scored photos of ``scope``, look at the disk, and hold back what is protected.
+
+    What is marked ``reject`` goes too (from a list only if it is on it), whatever its score, its rating or its edits:
+    the mark is the later decision. A shot goes whole, or is held back by the most personal rule that protects it.
+
+    One file goes under one name only. If a photo of the scope has several (hard links, a folder that is mounted
+    twice) and one of them stays, because it was not chosen or is protected, all of them stay: what is wanted under
+    one name is no reject under another. If all are chosen, the first by path goes; the next cull takes the next.
+
+    Args:
+        roots: folders and files that were asked for, resolved; a quarantine is made beside them.
+        no_protect: rules not to apply, see :data:`rali.culling.protect.CAN_BE_OFF`.
+
+    Raises:
+        UsageError: there is no such rule, or it cannot be turned off.
+        UnsafeError: not one of the photos chosen is there, as when their drive is not connected.
+    """
+    off = rules_off(no_protect)
+    photos = catalog.candidates(scoring, scope)
+    chosen = pick(photos, choice)
+    held = [
+        HeldBack(path, None, "unknown", f"it is not in the catalog; run: rali score {display_path(path)}")
+        for path in chosen.unknown
+    ]
+    kept = catalog.marked("keep")
+    planned: list[tuple[PlannedShot, Iterable[Pick]]] = []
+    sizes: dict[str, int] = {}
+    by_folder: dict[str, dict[str, Pick]] = {}
+    for picked in chosen.picks:
+        by_folder.setdefault(picked.photo.folder, {})[picked.photo.name] = picked
+    for folder, picks in sorted(by_folder.items()):
+        disk = FolderOnDisk(folder, also=picks.keys())
+        listed = catalog.listed_in(folder)
+        sizes[folder] = disk.count(listed)
+        root = _root_of(folder, roots)
+        by_shot: dict[str, dict[str, Pick]] = {}
+        for name in sorted(picks):
+            by_shot.setdefault(disk.leader_of.get(name, name), {})[name] = picks[name]
+        for leader, members in by_shot.items():
+            first = members.get(leader) or next(iter(members.values()))
+            files, found = _judge(disk, leader, members, listed, kept)
+            if reason := strongest(found, off):
+                held.append(HeldBack(first.photo.path, first.photo.score, *reason))
+            else:
+                shot = PlannedShot(root, folder, files, first.photo.score, first.percentile, first.why)
+                planned.append((shot, members.values()))
+    if held and not planned and all(one.rule == "gone" for one in held):
+        raise UnsafeError(
+            f"not one of the {len(held):,} photos chosen is where it was scored: connect their drive; if they are gone "
+            "for good: rali forget. Nothing was moved"
+        )
+    shots = _under_one_name(planned, photos, held)
+    folders = {shot.folder for shot in shots}
+    return CullPlan(
+        roots=tuple(roots),
+        chosen=str(choice),
+        scoring=scoring,
+        shots=tuple(shots),
+        held_back=tuple(sorted(held, key=lambda one: one.path)),
+        considered=chosen.considered,
+        folder_sizes={folder: size for folder, size in sizes.items() if folder in folders},
+    )
+
+
+def _judge(
+    disk: FolderOnDisk, leader: str, members: Mapping[str, Pick], listed: Container[str], kept: Collection[str]
+) -> tuple[tuple[ShotFile, ...], dict[str, str]]:
+    """Look at one shot: return its files, and all rules that hold it, with their details.
+
+    Args:
+        members: those of its files that were chosen, by name; with RAWs that are scored for themselves, several.
+        listed: names of all photos in the folder that have a place of their own in the catalog.
+        kept: paths that are marked ``keep``.
+    """
+    if leader not in disk.shots:
+        return (), {"gone": disk.why_gone(leader)}
+    names = (leader, *disk.shots[leader])
+    rejected = all(pick.photo.mark == "reject" for pick in members.values())
+    found: dict[str, str] = {}
+    files: list[ShotFile] = []
+    cached: dict[str, str | None] = {}
+    for name in names:
+        info = disk.state(name)
+        if info is None:
+            return (), {"gone": f"{display_path(name)}: {disk.why_gone(name)}"}
+        files.append(ShotFile(name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns))
+        if name in members:
+            photo = members[name].photo
+            if (photo.inode, photo.size_bytes, photo.mtime_ns) == (info.st_ino, info.st_size, info.st_mtime_ns):
+                cached[name] = photo.user_work
+            else:
+                found["changed"] = f"{display_path(name)} has changed since it was scored; run: rali score"
+            if photo.score is None and not rejected:
+                found |= _no_score(photo.failure)
+            elif photo.score is not None and not math.isfinite(photo.score) and not rejected:
+                found["not-finite"] = f"its score is {photo.score}"
+        elif len(names) > 1 and disk.is_photo(name):
+            if name in listed:
+                found["shot"] = f"{display_path(name)}, of the same shot, was not chosen"
+            elif not any(name in split_names(pick.photo.companions) for pick in members.values()):
+                found["changed"] = f"{display_path(name)} came to it since it was scored; run: rali score"
+    if kept and any(disk.file(name) in kept for name in names):
+        found["keep"] = "marked keep"
+    if not rejected:
+        found |= disk.work(names, cached)
+    return tuple(files), found
+
+
+def _no_score(failure: str | None) -> dict[str, str]:
+    if failure is None:
+        return {"unknown": "it has no score by this model and recipe; run: rali score"}
+    if failure == FailureKind.NOT_FINITE:
+        return {"not-finite": "the model gave it no finite score"}
+    return {"failed": f"it could not be scored: {failure}"}
+
+
+def _under_one_name(
+    planned: Sequence[tuple[PlannedShot, Iterable[Pick]]], photos: Iterable[Candidate], held: list[HeldBack]
+) -> list[PlannedShot]:
+    """Return the shots that may go, so that no file goes under one name and stays, or goes, under another."""
+    going = {pick.photo.photo_id for _, picks in planned for pick in picks}
+    inodes = {file.inode for shot, _ in planned for file in shot.files}
+    stays: dict[tuple[int, int], str] = {}
+    for photo in photos:
+        if photo.inode in inodes and photo.photo_id not in going:
+            with contextlib.suppress(OSError):  # what is gone has no other name
+                info = os.lstat(photo.path)
+                stays[info.st_dev, info.st_ino] = photo.path
+    if not stays and len(inodes) == sum(len(shot.files) for shot, _ in planned):  # as nearly always
+        return [shot for shot, _ in planned]
+    goes: dict[tuple[int, int], str] = {}
+    shots: list[PlannedShot] = []
+    for shot, _ in planned:
+        files = [(file.device, file.inode) for file in shot.files]
+        detail = None
+        for file in files:
+            if file in stays:
+                detail = f"the same file as {display_path(stays[file])}, which stays"
+            elif file in goes:
+                detail = f"the same file as {display_path(goes[file])}, which goes; the next cull takes this one"
+        if detail is not None:
+            held.append(HeldBack(shot.path, shot.score, "hard-link", detail))
+            continue
+        goes |= dict.fromkeys(files, shot.path)
+        shots.append(shot)
+    return shots
+
+
+def _root_of(folder: str, roots: Iterable[str]) -> str:
+    """Return the innermost root that a folder lies in; a file given as root counts as its folder."""
+    folders = [root if os.path.isdir(root) else os.path.dirname(root) for root in roots]
+    around = [root for root in folders if folder == root or folder.startswith(root.rstrip(os.sep) + os.sep)]
+    return max(around, key=len, default=folder)
+
+
+# --- a plan that was made before -------------------------------------------------------------------------------
+
+
+def recheck(catalog: Catalog, plan: CullPlan, *, no_protect: Collection[str] = ()) -> CullPlan:
+    """Look again at the shots of a plan made earlier, and drop what is no longer as it was; nothing is ever added.
+
+    Dropped, with the rule, is a shot of which a file came, went or changed, or that was marked ``keep``, rated or
+    edited since.
+
+    Raises:
+        UsageError: there is no such rule, or it cannot be turned off.
+    """
+    off = rules_off(no_protect)
+    kept = catalog.marked("keep")
+    known = {photo.path: photo for photo in catalog.candidates(plan.scoring, Scope(plan.roots))}
+    held: list[HeldBack] = []
+    shots: list[PlannedShot] = []
+    sizes: dict[str, int] = {}
+    by_folder: dict[str, list[PlannedShot]] = {}
+    for shot in plan.shots:
+        by_folder.setdefault(shot.folder, []).append(shot)
+    for folder, planned in by_folder.items():
+        disk = FolderOnDisk(folder, also={shot.files[0].name for shot in planned})
+        for shot in planned:
+            if reason := strongest(_recheck(disk, shot, known.get(shot.path), kept), off):
+                held.append(HeldBack(shot.path, shot.score, *reason))
+            else:
+                shots.append(shot)
+                sizes[folder] = min(plan.folder_sizes.get(folder, len(disk.shots)), len(disk.shots))
+    return replace(plan, shots=tuple(shots), held_back=(*plan.held_back, *held), folder_sizes=sizes)
+
+
+def _recheck(disk: FolderOnDisk, shot: PlannedShot, known: Candidate | None, kept: Collection[str]) -> dict[str, str]:
+    """Return all rules that hold a shot now, with their details."""
+    leader = shot.files[0]
+    if leader.name not in disk.shots:
+        if leader.name in disk.leader_of:
+            return {"changed": f"{display_path(disk.leader_of[leader.name])} came to it since the plan was made"}
+        return {"gone": disk.why_gone(leader.name)}
+    found: dict[str, str] = {}
+    names = (leader.name, *disk.shots[leader.name])
+    planned = {file.name: file for file in shot.files}
+    for name in sorted(planned.keys() ^ set(names)):
+        found["changed"] = (
+            f"{display_path(name)} {'is gone' if name in planned else 'came to it'} since the plan was made"
+        )
+    for name in planned.keys() & set(names):
+        info = disk.state(name)
+        if info is None or planned[name][2:] != (info.st_ino, info.st_size, info.st_mtime_ns):
+            found["changed"] = f"{display_path(name)} has changed since the plan was made"
+    same = known is not None and leader[2:] == (known.inode, known.size_bytes, known.mtime_ns)
+    if kept and any(disk.file(name) in kept for name in names):
+        found["keep"] = "marked keep"
+    if known is not None and same and known.mark == "reject":
+        return found
+    if shot.why == REJECTED:
+        found["changed"] = "it is no longer marked reject"
+    cached = {leader.name: known.user_work} if known is not None and same else {}
+    return found | disk.work(names, cached)
+
+
+def over_limits(plan: CullPlan, *, share: float = 0.5, photos: int = 5000) -> str | None:
+    """Say in one line why a plan takes so much that somebody should be asked twice; None if it does not.
+
+    Args:
+        share: more than this part of the photos in one folder.
+        photos: more than so many in all.
+    """
+    shares = {
+        folder: (count / max(plan.folder_sizes.get(folder, count), 1), count)
+        for folder, count in Counter(shot.folder for shot in plan.shots).items()
+    }
+    if shares:
+        folder = max(shares, key=shares.__getitem__)
+        part, count = shares[folder]
+        if part > share:
+            size = plan.folder_sizes.get(folder, count)
+            return f"{count:,} of the {size:,} photos in {display_path(folder)} would go, more than {share:.0%}"
+    if len(plan.shots) > photos:
+        return f"{len(plan.shots):,} photos would go, more than {photos:,}"
+    return None

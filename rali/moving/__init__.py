@@ -1,0 +1,1 @@
+"""What goes, and comes back: journalled moves, undo, recovery."""

@@ -1,0 +1,337 @@
+"""Moves that overwrite nothing and lose nothing, each shot whole.
+
+A move is two steps, each of which the file system does whole or not at all: give the file its new name (a hard link,
+which fails where the name is taken), then take the old name away. Killed between them, the file has both names. Across
+devices the file is copied under a name of ours first, brought to the disk, read back and compared; where there are no
+hard links (FAT, exFAT, many shares) an empty file reserves the new name and is replaced. The caller writes down what is
+about to be done before it asks for it (see :mod:`rali.moving.runs`); from that, and from the inodes on disk,
+:meth:`Mover.recover` finishes or takes back what a killed process left.
+
+The calls themselves are in :mod:`rali.moving.moves`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from hashlib import blake2b
+
+from rali.moving.moves import Fs, GoneError, Identity, RefusalError, TakenError, identity_of, look, make_folders
+from rali.photos.photo import display_path
+
+# What link() says where a file system has no hard links: FAT, exFAT, SMB, some FUSE; EMLINK where it has no more.
+_NO_LINKS = frozenset(
+    {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.EACCES}
+)
+_CHUNK_BYTES = 1 << 20
+
+
+class Step(Enum):
+    """How far a file has come."""
+
+    WAITING = "has its old name alone"
+    RESERVED = "has its old name, and an empty file holds the new one"
+    PLACED = "has both names, or a copy under the new one"
+    MOVED = "has its new name alone"
+
+
+@dataclass
+class Transfer:
+    """One file on its way.
+
+    Attributes:
+        number: the journal's; part of the name of an unfinished copy.
+        source, target: absolute paths.
+        identity: of the file at ``source``, as it was when the move was decided.
+        copied: of the copy at ``target``, where a link could not be made; noted before the copy gets that name.
+        reserved: an empty file of ours may hold ``target``; noted before it is made.
+    """
+
+    number: int
+    source: str
+    target: str
+    identity: Identity
+    copied: Identity | None = None
+    reserved: bool = False
+    step: Step = field(default=Step.WAITING, init=False)
+
+
+@dataclass
+class Mover:
+    """Moves shots; one for each run.
+
+    Attributes:
+        run: the run's name, part of the names of unfinished copies.
+        note: writes down, durably, what a transfer says of ``copied`` and ``reserved``.
+        keeps_source: the old name stays, too (a copy or a second link is made, nothing else).
+        copies: never link.
+    """
+
+    fs: Fs
+    run: str
+    note: Callable[[Transfer], None]
+    keeps_source: bool = False
+    copies: bool = False
+
+    def place(self, shot: Sequence[Transfer]) -> None:
+        """Give every file of a shot its new name as well.
+
+        Raises:
+            RefusalError: a file is not what it was, or a name is taken; nothing was changed.
+            OSError: nothing was changed, or :meth:`put_back` has to be called again later.
+        """
+        try:
+            for transfer in shot:
+                if transfer.step is Step.WAITING:
+                    self._place(transfer)
+        except BaseException:
+            self.put_back(shot)
+            raise
+
+    def finish(self, shot: Sequence[Transfer]) -> None:
+        """Take the old names of a placed shot away. Raises as :meth:`place` does."""
+        try:
+            for transfer in shot:
+                if not self.keeps_source:
+                    self._finish(transfer)
+        except BaseException:
+            self.put_back(shot)
+            raise
+
+    def put_back(self, shot: Sequence[Transfer]) -> None:
+        """Take back what was done to a shot, as far as it goes.
+
+        A file that has left, and whose old name is another file's by now, stays where it is: its step says so.
+
+        Raises:
+            OSError: a file could not be brought to either side; try again later.
+        """
+        errors: list[OSError] = []
+        for transfer in reversed(shot):
+            try:
+                self._put_back(transfer)
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def recover(self, shot: Sequence[Transfer]) -> None:
+        """Bring a shot that a killed process may have left half-way to one side; its steps tell to which.
+
+        If any of its files has left, the others follow, or it comes back; else what was begun is taken back.
+
+        Raises:
+            OSError: try again later.
+        """
+        for transfer in shot:
+            self._examine(transfer)
+        if self.keeps_source and all(transfer.step is Step.PLACED for transfer in shot):
+            return
+        if any(transfer.step is Step.MOVED for transfer in shot):
+            with suppress(RefusalError):
+                self.place(shot)
+                self.finish(shot)
+        else:
+            self.put_back(shot)
+
+    # --- one file -------------------------------------------------------------------------------------------
+
+    def _place(self, transfer: Transfer) -> None:
+        """Give one file its new name, by the first way that works."""
+        self._check(transfer)
+        make_folders(self.fs, os.path.dirname(transfer.target))
+        if self.copies:
+            self._copy(transfer)
+            return
+        try:
+            self.fs.link(transfer.source, transfer.target)
+        except FileExistsError as error:
+            raise TakenError(_taken(transfer.target)) from error
+        except OSError as error:
+            if error.errno == errno.EXDEV or (
+                error.errno in _NO_LINKS and (self.keeps_source or _crosses_devices(transfer))
+            ):
+                self._copy(transfer)
+            elif error.errno in _NO_LINKS:
+                self._reserve(transfer)
+            else:
+                raise
+            return
+        transfer.step = Step.PLACED
+        linked = identity_of(transfer.target)
+        if linked is None or linked.inode != transfer.identity.inode:  # swapped between the look and the link
+            raise RefusalError(f"{_name(transfer.source)} was replaced just now")
+
+    def _copy(self, transfer: Transfer) -> None:
+        """Copy one file to another device: nothing is trusted until it was read back from the disk."""
+        partial = self._partial(os.path.dirname(transfer.target), transfer)
+        self._remove_leftover(partial)
+        with _reading(transfer) as source:
+            copy = self.fs.create(partial)
+            try:
+                digest = self._copy_content(source, copy)
+                self.fs.copy_attributes(transfer.source, partial)
+                self.fs.sync(copy)
+                if digest != _digest(copy):
+                    raise OSError(errno.EIO, "the copy differs from the original", partial)
+                self._check(transfer)
+                transfer.copied = Identity.of(os.fstat(copy))
+            except BaseException:
+                self.fs.unlink(partial)
+                raise
+            finally:
+                os.close(copy)
+        self.note(transfer)
+        try:
+            self.fs.link(partial, transfer.target)
+        except OSError as error:
+            if isinstance(error, FileExistsError) or error.errno not in _NO_LINKS:
+                self.fs.unlink(partial)
+                if isinstance(error, FileExistsError):
+                    raise TakenError(_taken(transfer.target)) from error
+                raise
+            self._reserve(transfer)
+            self.fs.rename(partial, transfer.target)
+            transfer.step = Step.PLACED
+            return
+        transfer.step = Step.PLACED
+        self.fs.unlink(partial)
+
+    def _copy_content(self, source: int, copy: int) -> bytes:
+        digest = blake2b()
+        while chunk := os.read(source, _CHUNK_BYTES):
+            digest.update(chunk)
+            self.fs.write(copy, memoryview(chunk))
+        return digest.digest()
+
+    def _reserve(self, transfer: Transfer) -> None:
+        """Hold a name with an empty file, which the file itself will replace."""
+        transfer.reserved = True
+        self.note(transfer)
+        try:
+            os.close(self.fs.create(transfer.target))
+        except FileExistsError as error:
+            raise TakenError(_taken(transfer.target)) from error
+        transfer.step = Step.RESERVED
+
+    def _finish(self, transfer: Transfer) -> None:
+        """Take one file's old name away, if it is still that file's."""
+        if transfer.step is Step.RESERVED:
+            self._check(transfer)
+            self.fs.rename(transfer.source, transfer.target)
+        elif transfer.step is Step.PLACED:
+            try:
+                self._check(transfer)
+                self.fs.unlink(transfer.source)
+            except (GoneError, FileNotFoundError) as error:
+                # Somebody else took the old name away. If another name holds the file, ours would double it.
+                if transfer.copied is None and os.lstat(transfer.target).st_nlink > 1:
+                    self.fs.unlink(transfer.target)
+                    transfer.step = Step.WAITING
+                    raise RefusalError(f"{_name(transfer.source)} was moved by another program just now") from error
+        transfer.step = Step.MOVED
+
+    def _put_back(self, transfer: Transfer) -> None:
+        if transfer.step is Step.WAITING:
+            self._remove_leftover(self._partial(os.path.dirname(transfer.target), transfer))
+            return
+        if transfer.step is Step.MOVED:
+            identity = transfer.copied or transfer.identity
+            back = Transfer(transfer.number, transfer.target, transfer.source, identity)
+            with suppress(RefusalError):
+                self._place(back)
+                self._finish(back)
+                transfer.step = Step.WAITING
+            return
+        here, there = look(transfer.source), look(transfer.target)
+        if here is None and there is not None and there.st_size:
+            transfer.step = Step.MOVED
+            return
+        if here is not None and there is not None and self._is_ours(transfer, here, there):
+            self.fs.unlink(transfer.target)
+        transfer.step = Step.WAITING
+
+    def _is_ours(self, transfer: Transfer, here: os.stat_result, there: os.stat_result) -> bool:
+        """Tell if what has the new name was certainly put there by us, so that it can be taken away again."""
+        if transfer.step is Step.RESERVED:
+            return there.st_size == 0 and not os.path.samestat(here, there)
+        return os.path.samestat(here, there) or Identity.of(there) == transfer.copied
+
+    def _examine(self, transfer: Transfer) -> None:
+        """Find out from the disk alone how far a file has come; inodes decide, never contents."""
+        for folder in {os.path.dirname(transfer.target), os.path.dirname(transfer.source)}:
+            self._remove_leftover(self._partial(folder, transfer))
+        here, there = look(transfer.source), look(transfer.target)
+        transfer.step = Step.WAITING
+        if there is None:
+            return
+        held = Identity.of(there)
+        if here is None:
+            if held == transfer.copied or held.alike(transfer.copied or transfer.identity):
+                transfer.step = Step.MOVED
+        elif os.path.samestat(here, there):
+            transfer.step = Step.PLACED
+        elif held == transfer.copied:
+            # If the old name holds another file by now, that is the user's, and the one that was meant has left.
+            transfer.step = Step.PLACED if Identity.of(here) == transfer.identity else Step.MOVED
+        elif transfer.reserved and there.st_size == 0 and Identity.of(here).alike(transfer.identity):
+            transfer.step = Step.RESERVED
+        elif transfer.copied is None and held.inode == transfer.identity.inode:
+            transfer.step = Step.MOVED  # the same: a program has saved another file under the old name
+
+    def _check(self, transfer: Transfer) -> None:
+        """Refuse a file that is not the one which was decided on."""
+        found = look(transfer.source)
+        if found is None:
+            raise GoneError(f"{_name(transfer.source)} is gone")
+        if not stat.S_ISREG(found.st_mode):
+            raise RefusalError(f"{_name(transfer.source)} is no regular file any more")
+        if Identity.of(found) != transfer.identity:
+            raise RefusalError(f"{_name(transfer.source)} has changed")
+
+    def _partial(self, folder: str, transfer: Transfer) -> str:
+        return os.path.join(folder, f".rali-partial-{self.run}-{transfer.number}")
+
+    def _remove_leftover(self, partial: str) -> None:
+        if look(partial) is not None:
+            self.fs.unlink(partial)
+
+
+def _crosses_devices(transfer: Transfer) -> bool:
+    return os.lstat(transfer.source).st_dev != os.stat(os.path.dirname(transfer.target)).st_dev
+
+
+def _name(path: str) -> str:
+    return display_path(os.path.basename(path))
+
+
+def _taken(path: str) -> str:
+    return f"there is another {_name(path)} by now"
+
+
+@contextmanager
+def _reading(transfer: Transfer) -> Iterator[int]:
+    """Open a transfer's source for reading; RefusalError if it is not the file that was decided on."""
+    file = os.open(transfer.source, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        if Identity.of(os.fstat(file)) != transfer.identity:
+            raise RefusalError(f"{_name(transfer.source)} has changed")
+        yield file
+    finally:
+        os.close(file)
+
+
+def _digest(file: int) -> bytes:
+    """Read a whole file back, from the disk where the system lets us say so."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.lseek(file, 0, os.SEEK_SET)
+    digest = blake2b()
+    while chunk := os.read(file, _CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.digest()
