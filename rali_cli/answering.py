@@ -1,4 +1,4 @@
-"""What commands share that only ask the catalog: opening it, and choosing whose scores to show."""
+"""What commands share that use the catalog: opening it, with repairs, and choosing whose scores to show."""
 
 from __future__ import annotations
 
@@ -15,12 +15,33 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def open_catalog(db: Path, *, create: bool = False) -> Iterator[Catalog]:
+    """Open the catalog, repair what a killed command left half moved, and say on stderr what was repaired."""
+    from rali.catalog.catalog import Catalog
+    from rali.errors import CatalogError
+    from rali.moving.recovery import recover
+    from rali.photos.photo import display_path
+    from rali_cli.render import notice
+
+    with Catalog(db, create=create) as catalog:
+        if catalog.set_aside is not None:
+            aside = display_path(catalog.set_aside)
+            notice(f"The catalog was damaged: it was set aside as {aside}, and a new one begun.")
+            notice("Culled photos can still be brought back, from the journal beside them: rali undo --journal FILE")
+        try:
+            for line in recover(catalog):
+                notice(line)
+        except (CatalogError, OSError) as error:  # a question can be answered all the same; the next move repairs again
+            notice(f"An interrupted run cannot be repaired now ({' '.join(str(error).split())})")
+        yield catalog
+
+
+@contextmanager
 def answering(db: Path | None, model: str | None, recipe: str | None) -> Iterator[tuple[Catalog, Scoring]]:
     """Open the catalog that is there; find the scores asked for, else the default model's, else the last."""
-    from rali.catalog.catalog import Catalog
     from rali.listing import choose_scoring
 
     given = given_settings({"db": db, "model": model, "recipe": recipe})
     settings = Settings(**given)
-    with Catalog(settings.db, create=False) as catalog:
+    with open_catalog(settings.db) as catalog:
         yield catalog, choose_scoring(catalog, settings, insist_on=given.keys())

@@ -12,12 +12,26 @@ from typing import Annotated, NoReturn
 import typer
 
 from rali.errors import RaliError
-from rali_cli.commands import doctor, evaluate, forget, model, ranked, score, show, stats
+from rali_cli.commands import (
+    apply,
+    cull,
+    doctor,
+    evaluate,
+    forget,
+    marks,
+    model,
+    quarantine,
+    ranked,
+    runs,
+    score,
+    show,
+    stats,
+)
 from rali_cli.exit_codes import ExitCode, exit_code_of
 
 app = typer.Typer(
     name="rali",
-    help="Score photos by technical quality, rank them, find the bad ones. Runs on this machine alone.",
+    help="Score photos by technical quality, rank them, move the bad ones away. Runs on this machine alone.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -30,15 +44,23 @@ app.command("best")(ranked.best)
 app.command("list")(ranked.list_command)
 app.command("show")(show.show)
 app.command("stats")(stats.stats)
+app.command("cull")(cull.cull)
+app.command("apply")(apply.apply)
+app.command("undo")(runs.undo)
+app.command("runs")(runs.runs)
+app.command("keep")(marks.keep)
+app.command("reject")(marks.reject)
+app.command("unmark")(marks.unmark)
 app.command("forget")(forget.forget)
 app.command("eval")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(model.app, name="model")
 
 
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
-    """Score photos by technical quality, rank them, find the bad ones. Runs on this machine alone."""
+    """Score photos by technical quality, rank them, move the bad ones away. Runs on this machine alone."""
     if version:
         from importlib.metadata import version as installed_version
 

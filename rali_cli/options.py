@@ -32,6 +32,26 @@ ShownRecipe = Annotated[
 ]
 Include = Annotated[list[str] | None, typer.Option("--include", help="Only photos that match this glob. Repeatable.")]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Leave out what matches this glob. Repeatable.")]
+Since = Annotated[
+    str | None, typer.Option("--since", help="Taken at this time or later: 2026, 2026-05, 2026-05-01T12:00.")
+]
+Until = Annotated[str | None, typer.Option("--until", help="Taken at this time or earlier; a day counts whole.")]
+NoProtect = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--no-protect",
+        metavar="RULE",
+        help="Let go what this rule protects: keep, rating, label, pick, develop, unreadable, failed. Repeatable.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing, however much would go.")]
+To = Annotated[
+    Path | None,
+    typer.Option("--to", metavar="DIR", help="The quarantine; otherwise one beside the folder.", show_default=False),
+]
+Copy = Annotated[bool, typer.Option("--copy", help="Copy; the originals stay where they are.")]
+HardLink = Annotated[bool, typer.Option("--hardlink", help="Link instead of copying; the originals stay.")]
+ToTrash = Annotated[bool, typer.Option("--to-trash", help="Then hand the run's folder to the system's bin.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 AsPaths = Annotated[bool, typer.Option("-0", "--print0", help="Print paths alone, each ended by a NUL byte.")]

@@ -73,6 +73,21 @@ def progress_bar() -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
+def moving_bar(verb: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show on stderr how many of ``total`` photos are moved; say nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(verb, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
 def pull_bar() -> Iterator[Callable[[PullProgress], None]]:
     """Show on stderr how far a download is; say nothing where that is not a terminal."""
     if not sys.stderr.isatty():

@@ -74,6 +74,23 @@ def short_path(path: str | os.PathLike[str]) -> str:
     return display_path(absolute.removeprefix(here))
 
 
+def counted(count: int, noun: str) -> str:
+    """Say how many: ``1 photo``, ``2,000 photos``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def format_size(size_bytes: int) -> str:
+    """Show a size to three digits: ``24.3 MB``."""
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    size = float(size_bytes)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        size /= 1000
+        if size < 999.5 or unit == "PB":
+            break
+    return f"{size:.0f} {unit}" if size >= 99.95 else f"{size:.1f} {unit}"
+
+
 # --- for programs --------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +189,7 @@ def photo_table(photos: Sequence[RankedPhoto], scoring: Scoring, *, title: str) 
     for photo in photos:
         score = photo.record.score
         table.add_row(
-            Text("–" if score is None else format_score(score, scoring), style=_score_style(score, scoring)),
+            score_text(score, scoring),
             Text("–" if photo.percentile is None else f"{photo.percentile:.0f}"),
             Text(_with_companions(photo)),
             Text((photo.record.captured_at or "").replace("T", " ")[:16]),
@@ -207,6 +224,11 @@ def histogram_lines(bins: Sequence[Bin], scoring: Scoring) -> list[Text]:
     return lines
 
 
+def score_text(score: float | None, scoring: Scoring) -> Text:
+    """Show a score in its colour, or a dash."""
+    return Text("–" if score is None else format_score(score, scoring), style=_score_style(score, scoring))
+
+
 def format_score(score: float, scoring: Scoring) -> str:
     """Show a score with as many digits as mean something on its scale."""
     span = scoring.score_high - scoring.score_low
@@ -225,8 +247,11 @@ def _score_style(score: float | None, scoring: Scoring) -> str:
 
 
 def _with_companions(photo: RankedPhoto) -> str:
-    """Name a photo, and what else its shot consists of by suffix: ``IMG_1.JPG (+CR3 xmp)``."""
-    suffixes = [os.path.splitext(name)[1].removeprefix(".") for name in photo.record.companions]
-    extra = f" (+{' '.join(suffixes)})" if suffixes else ""
     gone = "" if os.path.lexists(photo.record.path) else "  [not there now]"
-    return short_path(photo.record.path) + display_path(extra) + gone
+    return with_companions(short_path(photo.record.path), photo.record.companions) + gone
+
+
+def with_companions(shown: str, companions: Sequence[str]) -> str:
+    """Say behind a photo's name what else its shot consists of, by suffix: ``IMG_1.JPG (+CR3 xmp)``."""
+    suffixes = [os.path.splitext(name)[1].removeprefix(".") for name in companions]
+    return shown + display_path(f" (+{' '.join(suffixes)})" if suffixes else "")

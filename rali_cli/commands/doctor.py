@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from rali.config import load_settings
 from rali_cli import options
+from rali_cli.answering import open_catalog
 from rali_cli.exit_codes import ExitCode
 
 
@@ -20,10 +22,14 @@ def doctor(
     as_json: options.AsJson = False,
 ) -> None:
     """Check versions, devices, model and catalog; exit with 1 if something is wrong."""
+    from rali.errors import CatalogError
     from rali.health import examine
     from rali_cli import render
 
     settings = load_settings({"db": db, "model": model})
+    # What is wrong with the catalog itself is a finding, below.
+    with suppress(CatalogError), open_catalog(settings.db):
+        pass
     findings = examine(settings, repair=repair)
     if as_json:
         render.print_json({"findings": [vars(finding) for finding in findings]})

@@ -13,6 +13,7 @@ import typer
 
 from rali.config import load_settings
 from rali_cli import options
+from rali_cli.answering import open_catalog
 from rali_cli.exit_codes import ExitCode
 from rali_cli.progress import progress_bar, stop_on_signal
 
@@ -48,7 +49,6 @@ def evaluate(
     Reads lists in the Data-DeQA-Score format. Only what has no score yet is scored.
     """
     from rali.agreement import measure
-    from rali.catalog.catalog import Catalog
     from rali.errors import EvaluationError
     from rali.evaluate import predict, read_labels
     from rali.photos.photo import display_path
@@ -64,11 +64,8 @@ def evaluate(
             f"{len(labels.missing):,} of {total:,} images are not below {display_path(root)}: check --root, or "
             "evaluate the rest with --allow-missing"
         )
-    with Catalog(settings.db) as catalog, stop_on_signal() as stop:
-        if catalog.set_aside is not None:
-            render.notice(f"The catalog was damaged: it was set aside as {catalog.set_aside}, and a new one begun.")
-        with progress_bar() as on_progress:
-            predictions = predict(labels, catalog, settings, on_progress=on_progress, stop=stop)
+    with open_catalog(settings.db, create=True) as catalog, stop_on_signal() as stop, progress_bar() as on_progress:
+        predictions = predict(labels, catalog, settings, on_progress=on_progress, stop=stop)
     if predictions.run.interrupted:
         render.notice("Interrupted: what was scored is stored; run the same command again to go on.")
         raise typer.Exit(ExitCode.INTERRUPTED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rali.config import load_settings
 from rali_cli import options
+from rali_cli.answering import open_catalog
 
 
 def forget(paths: options.Paths, db: options.Db = None) -> None:
@@ -11,10 +12,9 @@ def forget(paths: options.Paths, db: options.Db = None) -> None:
 
     No file is touched and no score is deleted: photos that a later scan finds are back with their scores.
     """
-    from rali.catalog.catalog import Catalog
     from rali.listing import scope_of
     from rali_cli import render
 
-    with Catalog(load_settings({"db": db}).db, create=False) as catalog:
+    with open_catalog(load_settings({"db": db}).db) as catalog:
         count = catalog.forget(scope_of(paths))
     render.console().print(f"{count:,} {'photo' if count == 1 else 'photos'} left out of rankings; scores are kept.")

@@ -60,12 +60,8 @@ def list_command(
     ] = None,
     include: options.Include = None,
     exclude: options.Exclude = None,
-    since: Annotated[
-        str | None, typer.Option("--since", help="Taken at this time or later: 2026, 2026-05, 2026-05-01T12:00.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", help="Taken at this time or earlier; a day counts whole.")
-    ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
     failed: Annotated[bool, typer.Option("--failed", help="Photos without a score, with the reason, instead.")] = False,
     best_first: Annotated[bool, typer.Option("--best-first", help="Best first; worst first otherwise.")] = False,
     count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="At most so many.")] = None,

@@ -8,6 +8,7 @@ import typer
 
 from rali.config import EMBEDDED_MODEL, load_settings
 from rali_cli import options
+from rali_cli.answering import open_catalog
 from rali_cli.exit_codes import ExitCode
 from rali_cli.progress import progress_bar, stop_on_signal
 
@@ -48,7 +49,6 @@ def score(
 
     Only what is new or changed is read. Ctrl-C keeps what is done; the next run goes on from there.
     """
-    from rali.catalog.catalog import Catalog
     from rali.listing import Wanted, rank_photos
     from rali.pipeline import score_photos
     from rali_cli import render
@@ -65,9 +65,7 @@ def score(
             "limit_px": limit_px,
         }
     )
-    with Catalog(settings.db) as catalog, stop_on_signal() as stop:
-        if catalog.set_aside is not None:
-            render.notice(f"The catalog was damaged: it was set aside as {catalog.set_aside}, and a new one begun.")
+    with open_catalog(settings.db, create=True) as catalog, stop_on_signal() as stop:
         with progress_bar() as on_progress:
             run = score_photos(
                 paths,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -13,6 +14,7 @@ from rali_cli.answering import answering
 from rali_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from rali.catalog.catalog import Catalog
     from rali.catalog.records import Scoring
     from rali.listing import Shown
 
@@ -25,32 +27,57 @@ def show(
     as_json: options.AsJson = False,
 ) -> None:
     """Show a photo's score, its place in its folder and in the catalog, and what is known about it."""
+    from rali.catalog.records import Mark
     from rali.listing import show_photo
     from rali_cli import render
 
     with answering(db, model, recipe) as (catalog, scoring):
         shown = show_photo(catalog, scoring, photo)
+        path = os.fspath(shown.in_catalog.record.path)
+        mark = next((mark for mark in get_args(Mark) if path in catalog.marked(mark)), None)
+        culled = _find_culled(catalog, path) if not os.path.lexists(path) else None
     if as_json:
         document = render.photo_json(shown.in_catalog, shown.status) | {
             "percentile_in_folder": shown.folder_percentile,
             "past_scores": [{"replaced_at": when, "score": score} for when, score in shown.past_scores],
+            "mark": mark,
+            "culled": None if culled is None else {"run": culled[0], "path": culled[1]},
         }
         render.print_json({"model": render.model_json(scoring), "photos": [document], "summary": {"photos": 1}})
     else:
         out = render.console()
-        for name, value in _lines(shown, scoring):
+        for name, value in _lines(shown, scoring, mark, culled):
             out.print(f"{name:<11} {value}", soft_wrap=True)
     if shown.status == "failed":
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
-def _lines(shown: Shown, scoring: Scoring) -> list[tuple[str, Any]]:
+def _find_culled(catalog: Catalog, path: str) -> tuple[str, str] | None:
+    """Return the run that has a photo in its quarantine, and the photo's path there."""
+    from rali.catalog.journal import Journal, MoveState
+
+    journal = Journal(catalog)
+    for run in journal.runs():
+        if run.mode == "move" and run.away and any(path.startswith(place.root) for place in run.places):
+            for shot in journal.moves(run, MoveState.AWAY):
+                for move in shot:
+                    if move.source == path:
+                        return run.name, move.destination
+    return None
+
+
+def _lines(shown: Shown, scoring: Scoring, mark: str | None, culled: tuple[str, str] | None) -> list[tuple[str, Any]]:
     from rali.photos.photo import display_path
     from rali_cli import render
+    from rali_cli.plan_view import shell_word
 
     record = shown.in_catalog.record
     lines: list[tuple[str, Any]] = [("photo", display_path(record.path))]
-    if not os.path.lexists(record.path):
+    if culled is not None:
+        run, destination = culled
+        name = shell_word(glob.escape(record.path.name))
+        lines += [("culled", f"{display_path(destination)}; back with: rali undo {shell_word(run)} --only {name}")]
+    elif not os.path.lexists(record.path):
         lines += [("note", "not there now; if it is gone for good: rali forget")]
     if record.failure_kind is not None:
         lines += [("failed", f"{record.failure_kind}: {record.failure_message}")]
@@ -63,6 +90,8 @@ def _lines(shown: Shown, scoring: Scoring) -> list[tuple[str, Any]]:
             ]
     else:
         lines += [("score", "none by this model and recipe yet: rali score")]
+    if mark is not None:
+        lines += [("mark", f"{mark}, by hand; take it back with: rali unmark")]
     lines += [("model", f"{scoring.model_name} ({scoring.model_id})"), ("recipe", scoring.recipe)]
     if record.width and record.height:
         lines += [("size", f"{record.width} x {record.height} {record.format}, {record.size_bytes:,} bytes")]

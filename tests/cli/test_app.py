@@ -30,7 +30,10 @@ def test_every_command_explains_itself(rali: Callable[..., Any], path: tuple[str
 
 
 def test_the_commands_that_other_programs_rely_on_are_there() -> None:
-    assert {"score", "worst", "best", "list", "show", "stats", "doctor"} <= {" ".join(path) for path in commands()}
+    names = {" ".join(path) for path in commands()}
+
+    assert {"score", "worst", "best", "list", "show", "stats", "doctor"} <= names
+    assert {"cull", "apply", "runs", "undo", "keep", "reject", "unmark", "quarantine purge"} <= names
 
 
 def test_version_is_the_installed_one(rali: Callable[..., Any]) -> None:
@@ -72,11 +75,22 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
     assert not loaded & {"torch", "numpy", "PIL", "sqlite_utils", "rich", "safetensors"}
 
 
-@pytest.mark.parametrize("arguments", [["worst"], ["list", "--json"], ["stats"]], ids=str)
-def test_ranking_does_not_load_torch(collection: list[str], arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["worst"],
+        ["list", "--json"],
+        ["stats"],
+        ["cull", "/photos", "--below", "50"],
+        ["runs"],
+        ["keep", "/photos/1.jpg"],
+    ],
+    ids=str,
+)
+def test_what_needs_no_model_does_not_load_torch(collection: list[str], arguments: list[str]) -> None:
     loaded = loaded_by(*arguments)
 
-    assert "rali.listing" in loaded
+    assert "rali.moving.recovery" in loaded
     assert "torch" not in loaded
 
 

@@ -1,0 +1,125 @@
+"""``rali runs`` and ``rali undo``: what culls have moved, and bringing it back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rali.config import load_settings
+from rali.errors import PathError, UsageError
+from rali_cli import options
+from rali_cli.answering import open_catalog
+from rali_cli.commands.apply import end
+from rali_cli.progress import moving_bar, stop_on_signal
+
+if TYPE_CHECKING:
+    from rali.catalog.catalog import Catalog
+    from rali.catalog.journal import RunRecord
+    from rali.moving.runs import Done
+
+
+def runs(db: options.Db = None, as_json: options.AsJson = False) -> None:
+    """List what was culled, the last first: when, how many, how big, and where it is now."""
+    from rali.catalog.journal import Journal
+    from rali_cli import render, run_view
+
+    with open_catalog(load_settings({"db": db}).db) as catalog:
+        found = Journal(catalog).runs()
+    if as_json:
+        render.print_json({"runs": [run_view.run_json(run) for run in found]})
+        return
+    out = render.console()
+    if not found:
+        out.print("Nothing was culled yet.")
+        return
+    run_view.print_runs(out, found)
+    if any(run.away for run in found):
+        out.print()
+        out.print("Bring photos back with: rali undo RUN")
+
+
+def undo(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The run; the last one that has not come back if none.")
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only", metavar="GLOB", help="Only shots of which a file matches, by name or path.", show_default=False
+        ),
+    ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            "--journal",
+            metavar="FILE",
+            help="The journal in the run's folder, if the catalog is lost: .rali-journal.jsonl.",
+            show_default=False,
+        ),
+    ] = None,
+    db: options.Db = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Bring what a run moved back under its old names; nothing that lies there now is overwritten."""
+    from rali.moving.runs import find_run
+    from rali.moving.runs import undo as undo_run
+
+    if name is not None and journal is not None:
+        raise UsageError("give the run's name or --journal, not both")
+    with open_catalog(load_settings({"db": db}).db, create=journal is not None) as catalog:
+        run = find_run(catalog, name) if journal is None else _run_of(catalog, journal)
+        if not run.away:
+            _print_nothing_away(run, as_json)
+            return
+        total = run.shots if only is None else None
+        with stop_on_signal() as stop, moving_bar("Bringing back", total) as on_progress:
+            done = undo_run(catalog, run, only=only, on_progress=on_progress, stop=stop)
+    _print_undone(run, done, only, as_json)
+    end(done)
+
+
+def _run_of(catalog: Catalog, journal: Path) -> RunRecord:
+    from rali.moving.runs import read_run
+    from rali.photos.scan import JOURNAL_NAME
+
+    return read_run(catalog, journal / JOURNAL_NAME if journal.is_dir() else journal)
+
+
+def _print_nothing_away(run: RunRecord, as_json: bool) -> None:
+    from rali_cli import render, run_view
+
+    if as_json:
+        render.print_json({"run": run_view.run_json(run), "photos": 0, "files": 0, "size_bytes": 0, "stayed": []})
+    else:
+        render.console().print(f"Nothing to bring back: run {run.name} is {run_view.state_of(run)}.")
+
+
+def _print_undone(before: RunRecord, done: Done, only: str | None, as_json: bool) -> None:
+    from rali.photos.photo import display_path
+    from rali_cli import plan_view, render, run_view
+
+    carried = done.carried
+    run = done.run or before
+    nothing = not carried.shots and not carried.refused and not carried.unsettled and not carried.interrupted
+    if nothing and carried.ended_by is None and only is not None and run.mode == "move":
+        raise PathError(f"no photo of run {run.name} in the quarantine matches {display_path(only)}")
+    if as_json:
+        amount = {"photos": carried.shots, "files": carried.files, "size_bytes": carried.size_bytes}
+        stayed = plan_view.stayed_json(carried.refused)
+        render.print_json({"run": run_view.run_json(run), **amount, "stayed": stayed})
+        return
+    out = render.console()
+    if nothing and carried.ended_by is None:
+        words = run_view.COPIES[run.mode]
+        out.print(f"Nothing to bring back: run {run.name} made {words}; the originals are in their places.")
+        out.print(f"Delete the {words} with: rali quarantine purge {plan_view.shell_word(run.name)}")
+        return
+    run_view.print_carried(out, "Brought back", carried)
+    if carried.shots:
+        plan_view.print_places(out, "They are in", list(dict.fromkeys(os.fspath(p.root) for p in run.places)))
+    plan_view.print_stayed(out, carried.refused)
+    if run.away and carried.shots:
+        out.print(f"{render.counted(run.away, 'file')} of this run {'is' if run.away == 1 else 'are'} still away.")
