@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rali.catalog.catalog import Catalog
-from rali.catalog.records import KnownPhoto, Outcome, Scope, Scoring
+from rali.catalog.records import Outcome, Scope, Scoring
 from rali.config import Settings
-from rali.errors import FailureKind, PathError, UnsafeError
+from rali.errors import FailureKind, PathError
 from rali.model.bundle import BundleInfo
 from rali.model.registry import find_model
 from rali.model.scorer import Scorer, precision_for
-from rali.photos.photo import Photo, display_path, is_gone
+from rali.photos.photo import Photo, display_path
 from rali.photos.scan import Scan, resolve_roots
 from rali.prepare import Failure, Prepared, Preparer, recipe_id
-from rali.workers import WorkerLost, WorkerPool, default_workers
+from rali.survey import survey
+from rali.workers import TASKS_AHEAD, WorkerLost, WorkerPool, default_workers
 
 # A kill loses at most this much work; a commit costs two or three fsyncs, which must not be paid for every photo.
 STORE_EVERY_PHOTOS = 64
@@ -110,12 +111,36 @@ def score_photos(
     scoring = catalog.scoring(info, recipe_id(settings.recipe))
     run = Run(info, scoring, Scope(roots, include, exclude))
     scan = Scan(roots, include, exclude, settings.pairs, ignored=run.ignored, unreadable=run.unreadable)
-    waiting = _survey(scan, catalog, run, retry_failed=retry_failed, on_progress=on_progress, stop=stop)
+    waiting: list[Photo] = []
+    for found in survey(
+        scan,
+        catalog,
+        scoring,
+        retry_failed=retry_failed,
+        on_notice=run.notices.append,
+        stop=_noting(stop, run),
+    ):
+        waiting += found.waiting
+        run.cached += found.cached
+        run.failed += found.failed
+        if found.photos:
+            run.found += len(found.photos)
+            on_progress(Progress(run.found))
     if not run.found and not run.interrupted:
         raise PathError(_nothing_found(given, run))
     if waiting and not run.interrupted:
         _score(waiting, catalog, settings, run, on_progress, stop)
     return run
+
+
+def _noting(stop: Callable[[], bool], run: Run) -> Callable[[], bool]:
+    """Return ``stop``, but have the run say that it was interrupted where it is."""
+
+    def asked() -> bool:
+        run.interrupted = run.interrupted or stop()
+        return run.interrupted
+
+    return asked
 
 
 def _score(
@@ -129,18 +154,9 @@ def _score(
     started_s = time.monotonic()
     earlier_failures = run.failed
     done = 0
-    preparer = Preparer(run.info.preprocessing, settings.recipe, settings.limit_px)
-    workers = min(settings.workers or default_workers(), len(waiting))
-    # The workers start first: they decode while torch is imported and the weights are read.
-    with WorkerPool(preparer, workers=workers, timeout_s=settings.timeout_s) as pool:
-        on_progress(Progress(run.found, 0, len(waiting)))
-        precision = precision_for(settings.recipe, settings.device)
-        scorer = Scorer(run.info, device=settings.device, precision=precision, on_notice=run.notices.append)
-        photos = {photo.file: photo for photo in waiting}
-        results = pool.run((photo.file for photo in waiting), stop)
-        outcomes = _outcomes(results, photos, scorer, catalog, run.scoring)
-        for group in _grouped(outcomes, stop):
-            catalog.store(group, run.scoring)
+    on_progress(Progress(run.found, 0, len(waiting)))
+    with ScoringSession(catalog, settings, run.info, run.scoring, on_notice=run.notices.append) as session:
+        for group in session.score(waiting, stop, expected=len(waiting)):
             done += len(group)
             run.failed += sum(outcome.failure is not None for outcome in group)
             run.cached += sum(outcome.failure is None and outcome.score is None for outcome in group)
@@ -150,91 +166,103 @@ def _score(
     run.scoring_s = time.monotonic() - started_s
 
 
-def _survey(
-    scan: Scan,
-    catalog: Catalog,
-    run: Run,
-    *,
-    retry_failed: bool,
-    on_progress: Callable[[Progress], None],
-    stop: Callable[[], bool],
-) -> list[Photo]:
-    """Compare what is on disk with what is remembered; return the photos that have to be read."""
-    waiting: list[Photo] = []
-    visited: set[str] = set()
-    for folder, photos in scan.folders():
-        if stop():
-            run.interrupted = True
-            return waiting
-        visited.add(folder)
-        known = catalog.known_in(folder, run.scoring)
-        if catalog.adopt(photo for name, photo in photos.items() if name not in known):
-            known = catalog.known_in(folder, run.scoring)
-        moved: list[tuple[KnownPhoto, Photo]] = []
-        for name, photo in photos.items():
-            before = known.get(name)
-            if (
-                before is None
-                or before.size_bytes != photo.size_bytes
-                or before.mtime_ns != photo.mtime_ns
-                or before.inode != photo.inode
-            ):
-                waiting.append(photo)
-                continue
-            if not before.listed or before.companions != photo.companions:
-                moved.append((before, photo))
-            if before.scored:
-                run.cached += 1
-            elif before.failed and not retry_failed:
-                run.failed += 1
-            else:
-                waiting.append(photo)
-        if moved:
-            catalog.relist(moved)
-        if folder in scan.listed:
-            _unlist_gone(catalog, folder, known, photos)
-        run.found += len(photos)
-        on_progress(Progress(run.found))
-    for root in scan.roots:
-        below = root.rstrip(os.sep) + os.sep
-        if not any(folder == root or folder.startswith(below) for folder in visited):
-            _refuse_emptied(root, catalog, scan)
-            continue
-        for folder in catalog.folders_below(root):
-            # Folders that are there but were not walked (excluded, unreadable) keep what is remembered of them.
-            if folder not in visited and (folder in scan.listed or is_gone(folder)):
-                if folder in scan.listed and _is_empty(folder):
-                    run.notices.append(_emptied(folder))
-                    continue
-                _unlist_gone(catalog, folder, catalog.known_in(folder, run.scoring), {})
-    return waiting
+class ScoringSession:
+    """A pool of decoding workers and a model that stay open from one group of photos to the next; a context manager.
+
+    Nothing is started before the first photo, and what is started is given back by :meth:`rest`, until the next one.
+
+    Args:
+        catalog: open; what becomes of each photo is stored in it.
+        scoring: what the catalog calls ``info`` with the recipe of ``settings``.
+        on_notice: told in a line what was changed to go on.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        info: BundleInfo,
+        scoring: Scoring,
+        *,
+        on_notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._catalog, self._settings, self._info, self._scoring = catalog, settings, info, scoring
+        self._on_notice = on_notice
+        self._pool: WorkerPool | None = None
+        self._workers = 0
+        self._scorer: Scorer | None = None
+
+    def __enter__(self) -> ScoringSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.rest()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds workers or a model now."""
+        return self._pool is not None or self._scorer is not None
+
+    def rest(self) -> None:
+        """Give workers and model back; the next photo starts them again."""
+        self._close_pool()
+        self._scorer = None
+
+    def score(
+        self, photos: Iterable[Photo], stop: Callable[[], bool] = lambda: False, *, expected: int
+    ) -> Iterator[list[Outcome]]:
+        """Read and score photos, store what became of them, and yield it, a group as soon as it is stored.
+
+        Args:
+            photos: taken no faster than workers have room for them; it may grow while the groups come.
+            stop: asked often; once it is true, what has been scored is stored and no more comes.
+            expected: about how many there are: no more workers are started than that.
+
+        Raises:
+            ModelError, DeviceError, CatalogError, RaliError: see :mod:`rali.errors`.
+        """
+        # The workers start first: they decode while torch is imported and the weights are read.
+        pool = self._opened_pool(expected)
+        if self._scorer is None:
+            precision = precision_for(self._settings.recipe, self._settings.device)
+            self._scorer = Scorer(
+                self._info, device=self._settings.device, precision=precision, on_notice=self._on_notice
+            )
+        taken: dict[str, Photo] = {}
+        whole = False
+        try:
+            results = pool.run(_files(photos, taken), stop)
+            for group in _grouped(_outcomes(results, taken, self._scorer, self._catalog, self._scoring), stop):
+                self._catalog.store(group, self._scoring)
+                yield group
+            whole = not taken
+        finally:
+            if not whole:  # results of photos that nobody waits for any more are on their way
+                self._close_pool()
+
+    def _opened_pool(self, expected: int) -> WorkerPool:
+        most = self._settings.workers or default_workers()
+        wanted = max(1, min(most, expected))
+        # A few photos more do not pay for new processes, each of which imports for half a second.
+        if self._pool is not None and self._workers < wanted and expected > self._workers * TASKS_AHEAD:
+            self._close_pool()
+        if self._pool is None:
+            preparer = Preparer(self._info.preprocessing, self._settings.recipe, self._settings.limit_px)
+            self._pool = WorkerPool(preparer, workers=wanted, timeout_s=self._settings.timeout_s)
+            self._workers = wanted
+        return self._pool
+
+    def _close_pool(self) -> None:
+        if self._pool is not None:
+            self._pool.__exit__()
+            self._pool = None
 
 
-def _is_empty(folder: str) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return not any(entries)
-    except OSError:
-        return False
-
-
-def _emptied(folder: str) -> str:
-    shown = display_path(folder)
-    return (
-        f"{shown} is empty, as a missing drive is: its photos stay in rankings. If they are gone: rali forget {shown}"
-    )
-
-
-def _unlist_gone(catalog: Catalog, folder: str, known: dict[str, KnownPhoto], photos: dict[str, Photo]) -> None:
-    """Take out of rankings what is no longer on disk, or has become part of another photo's shot."""
-    companions = {name for photo in photos.values() for name in photo.companions}
-    gone = [
-        before.photo_id
-        for name, before in known.items()
-        if before.listed and name not in photos and (name in companions or is_gone(os.path.join(folder, name)))
-    ]
-    if gone:
-        catalog.unlist(gone)
+def _files(photos: Iterable[Photo], taken: dict[str, Photo]) -> Iterator[str]:
+    """Yield the files of photos, and note which photo each is of until its result comes."""
+    for photo in photos:
+        taken[photo.file] = photo
+        yield photo.file
 
 
 def _outcomes(
@@ -248,7 +276,7 @@ def _outcomes(
     batch: list[tuple[Photo, Prepared]] = []
     pixels = np.empty((scorer.batch_size, *scorer.info.preprocessing.input_shape), dtype=np.uint8)  # [B, H, W, 3]
     for file, result, buffer in results:
-        photo = photos[file]
+        photo = photos.pop(file)
         if isinstance(result, WorkerLost):
             yield Outcome(photo, failure=_lost(result))
         elif isinstance(result, Failure):
@@ -294,16 +322,6 @@ def _lost(lost: WorkerLost) -> Failure:
     if lost.exit_code == -signal.SIGKILL:  # nothing in a decoder sends it; the kernel does, when memory runs out
         return Failure(FailureKind.KILLED, "its worker was killed, as when memory runs out; score it again")
     return Failure(FailureKind.CRASHED, f"the decoder crashed on it (exit code {lost.exit_code})")
-
-
-def _refuse_emptied(root: str, catalog: Catalog, scan: Scan) -> None:
-    """Refuse a folder that held photos and holds none: more likely a missing drive than ten thousand deletions."""
-    remembered = catalog.count_listed(Scope([root]))
-    if remembered and os.path.isdir(root) and not (scan.include or scan.exclude or scan.unreadable):
-        raise UnsafeError(
-            f"{display_path(root)} holds no photos, but {remembered:,} photos are remembered in it: connect its drive "
-            "and try again, or if they are gone: rali forget. Nothing was changed"
-        )
 
 
 def _nothing_found(given: Sequence[str], run: Run) -> str:

@@ -115,18 +115,26 @@ def run_in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def kill_everywhere(work: Callable[[Fs], None], between: Callable[[], None] = lambda: None, fs: Any = dies_at) -> int:
+def kill_everywhere(
+    work: Callable[[Fs], None],
+    between: Callable[[], None] = lambda: None,
+    fs: Callable[[int], Fs] = dies_at,
+    *,
+    every: int = 1,
+) -> int:
     """Run ``work`` in processes that die at step 1, 2, 3 ... until one comes to its end; return the number of kills.
+
+    With ``every`` only every so-manieth step is tried.
 
     ``between`` is called after each kill, to look at what was left, to repair it and to make ready for the next.
     """
-    number = 0
+    kills = 0
     while True:
-        number += 1
-        code = run_in_child(lambda: work(fs(number)))  # noqa: B023 (called at once)
+        code = run_in_child(lambda: work(fs(1 + kills * every)))  # noqa: B023 (called at once)
         assert code in (0, KILLED), code
         if code == 0:
-            return number - 1
+            return kills
+        kills += 1
         between()
 
 

@@ -22,8 +22,10 @@ FLOORS = [
     ("rali.model", "rali.workers"),
     ("rali.prepare",),
     ("rali.catalog",),
-    ("rali.listing", "rali.pipeline", "rali.culling"),
+    ("rali.listing", "rali.survey", "rali.culling"),
+    ("rali.pipeline",),
     ("rali.moving",),
+    ("rali.watching",),
     ("rali.health", "rali.evaluate"),
     ("rali_cli.exit_codes",),
     ("rali_cli.options", "rali_cli.progress", "rali_cli.render", "rali_cli.answering", "rali_cli.asking"),
@@ -137,6 +139,7 @@ OWN_FILES = {
     "rali.model.hub",
     "rali.model.importer",
     "rali.model.pull",
+    "rali.watching.lock",  # notes who watches, beside the catalog
     "rali_cli.kept_plans",
 }
 

@@ -157,6 +157,17 @@ class Catalog:
                     photo_row(connection, photo, scanned_state(photo), content_id, now_text())
         return len(known)
 
+    def names_of(self, photo: Photo) -> list[str]:
+        """Return the paths under which the very file of ``photo`` is listed: same device and inode."""
+        rows = self._rows(
+            """
+            SELECT f.path, p.name FROM photos p JOIN folders f ON f.id = p.folder_id
+            WHERE p.inode = ? AND p.device = ? AND p.listed
+            """,
+            (signed(photo.inode), signed(photo.device)),
+        )
+        return [os.fsdecode(os.path.join(folder, name)) for folder, name in rows]
+
     # --- what a run writes ----------------------------------------------------------------------------------
 
     def store(self, outcomes: Sequence[Outcome], scoring: Scoring) -> None:

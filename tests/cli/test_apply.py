@@ -20,7 +20,7 @@ from faults import contents, tree
 # A cull whose every link takes its time, so that there is a middle to be interrupted in.
 SLOW_RALI = """
 import sys, time
-from rali import carrier
+from rali.moving import carrier
 from rali.moving.moves import Fs
 carrier.BATCH_SHOTS = 1
 link = Fs.link

@@ -381,7 +381,7 @@ def test_a_plan_that_is_over_the_limits_says_so_and_how(rali: Callable[..., Any]
 def test_what_cannot_be_moved_stays_with_the_reason_and_ends_with_3(
     rali: Callable[..., Any], wedding: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rali import moves
+    from rali.moving import moves
 
     link = moves.Fs.link
 
@@ -404,7 +404,7 @@ def test_what_cannot_be_moved_stays_with_the_reason_and_ends_with_3(
 def test_a_full_disk_ends_with_1_and_names_it(
     rali: Callable[..., Any], wedding: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rali import moves
+    from rali.moving import moves
 
     def full(self: Any, old: str, new: str) -> None:
         raise OSError(28, "No space left on device")

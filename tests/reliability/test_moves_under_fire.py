@@ -57,6 +57,7 @@ class Wedding:
     to: Path | None
     db: Path
     kind: type[Fs]
+    every: int
 
     @property
     def quarantine(self) -> Path:
@@ -82,8 +83,20 @@ class Wedding:
         return [path for folder in (self.root, self.quarantine) for path in folder.rglob(".rali-partial*")]
 
 
-@pytest.fixture(params=["same device", "other device", "no hard links", "other device, no hard links"])
+KINDS = ["same device", "other device", "no hard links", "other device, no hard links"]
+
+
+# Every step on one device, every fifth elsewhere; -m slow takes every step everywhere.
+@pytest.fixture(
+    params=[
+        ("same device", 1),
+        *((kind, 5) for kind in KINDS[1:]),
+        *(pytest.param((kind, 1), marks=pytest.mark.slow) for kind in KINDS[1:]),
+    ],
+    ids=lambda param: f"{param[0]}, every {param[1]}",
+)
 def wedding(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wedding]:
+    kind, every = request.param
     root = tmp_path / "wedding"
     for number, (folder, names) in enumerate(SHOTS):
         for name in names:
@@ -93,11 +106,11 @@ def wedding(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wedding]
             os.utime(path, ns=(TIME_NS, TIME_NS + number))
     (root / "day 1" / "kept.jpg").write_bytes(b"kept")
     elsewhere: Path | None = None
-    if "other" in request.param:
+    if "other" in kind:
         if not os.access(OTHER_DEVICE, os.W_OK) or OTHER_DEVICE.stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("needs /dev/shm as a second device")
         elsewhere = Path(tempfile.mkdtemp(dir=OTHER_DEVICE))
-    yield Wedding(root, elsewhere, tmp_path / "catalog.db", NoLinksFs if "links" in request.param else Fs)
+    yield Wedding(root, elsewhere, tmp_path / "catalog.db", NoLinksFs if "links" in kind else Fs, every)
     if elsewhere is not None:
         shutil.rmtree(elsewhere)
 
@@ -137,9 +150,9 @@ def test_a_cull_killed_at_any_step_loses_nothing_and_the_rerun_completes(wedding
         wedding.undo()
         assert tree(wedding.root) == pristine
 
-    kills = kill_everywhere(lambda fs: void(wedding.cull(fs)), look, dying(wedding))
+    kills = kill_everywhere(lambda fs: void(wedding.cull(fs)), look, dying(wedding), every=wedding.every)
 
-    assert kills > 30
+    assert kills > 30 // wedding.every
 
 
 @pytest.mark.timeout(120)
@@ -156,9 +169,9 @@ def test_an_undo_killed_at_any_step_loses_nothing_and_the_rerun_completes(weddin
         assert tree(wedding.root) == pristine
         wedding.cull()
 
-    kills = kill_everywhere(wedding.undo, look, dying(wedding))
+    kills = kill_everywhere(wedding.undo, look, dying(wedding), every=wedding.every)
 
-    assert kills > 30
+    assert kills > 30 // wedding.every
     assert tree(wedding.root) == pristine
 
 
@@ -171,26 +184,26 @@ def test_a_recovery_killed_at_every_step_still_completes(wedding: Wedding, job: 
     while True:
         if job == "undo":
             wedding.cull()
-        step += 3  # every third step of the job, and then every step of the recovery after it
+        step += 3 * wedding.every  # and then every step of the recovery after it
         fs = dying(wedding)(step)
         if run_in_child(lambda fs=fs: void(getattr(wedding, job)(fs))) == 0:
             break
-        recoveries += kill_everywhere(lambda fs: void(wedding.recover(fs)), fs=dying(wedding))
+        recoveries += kill_everywhere(lambda fs: void(wedding.recover(fs)), fs=dying(wedding), every=wedding.every)
         assert wedding.everything() == before
         assert not wedding.leftovers()
         wedding.undo()
         assert tree(wedding.root) == pristine
-    assert recoveries > 10
+    assert recoveries > 10 // wedding.every
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("job", ["cull", "undo"])
 @pytest.mark.parametrize("forever", [False, True], ids=["once", "for ever"])
 @pytest.mark.parametrize(
     "error", [errno.ENOSPC, errno.EIO, errno.EXDEV, errno.EACCES, errno.EROFS], ids=errno.errorcode.get
 )
-def test_a_call_that_fails_loses_nothing(wedding: Wedding, error: int, forever: bool, job: str, every: int) -> None:
+def test_a_call_that_fails_loses_nothing(wedding: Wedding, error: int, forever: bool, job: str, step: int) -> None:
     before, pristine = wedding.everything(), tree(wedding.root)
     number = 1
     while True:
@@ -209,7 +222,7 @@ def test_a_call_that_fails_loses_nothing(wedding: Wedding, error: int, forever: 
         assert not wedding.leftovers()
         wedding.undo()
         assert tree(wedding.root) == pristine, number
-        number += every
+        number += step
     assert number > 10
 
 
