@@ -1,9 +1,11 @@
-"""What is too long for every test run: the slow tests, then fuzzing of the decoders for as long as you like.
+"""What is too long for every test run: the slow tests, then a soak of moves and fuzzing of the decoders.
 
     python scripts/nightly.py --minutes 60
 
-Files of every format are damaged at random and decoded, each in a worker that may die. Anything but a picture or a
-:class:`~rali.errors.PhotoError` is a finding: the file that caused it is kept in ``fuzz-findings/``.
+Half of the time goes to ``soak_moves.py``: culls, undos and purges that are killed or fail at random; what is found
+is printed with the seed that repeats it. In the other half, files of every format are damaged at random and decoded,
+each in a worker that may die. Anything but a picture or a :class:`~rali.errors.PhotoError` is a finding: the file that
+caused it is kept in ``fuzz-findings/``.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 from rali.model.preprocess import Preprocessing
 from rali.prepare import Failure, Prepared, Preparer
 from rali.workers import WorkerLost, WorkerPool, default_workers
+from soak_moves import soak
 
 ROOT = Path(__file__).resolve().parents[1]
 FINDINGS = ROOT / "fuzz-findings"
@@ -28,18 +31,21 @@ LIMIT_PX = 20_000_000
 
 
 def main() -> None:
-    """Run the slow tests, then fuzz."""
+    """Run the slow tests, then soak and fuzz."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long to fuzz")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the damage; printed, to repeat a run")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long to soak and to fuzz, together")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="printed, to repeat a run")
     parser.add_argument("--fuzz-only", action="store_true", help="leave out the slow tests")
     arguments = parser.parse_args()
     if not arguments.fuzz_only:
         subprocess.run([sys.executable, "-m", "pytest", "-m", "slow", "--timeout", "900"], cwd=ROOT, check=True)
     print(f"seed {arguments.seed}", flush=True)
-    found = fuzz(random.Random(arguments.seed), until_s=time.monotonic() + 60 * arguments.minutes)
-    print(", ".join(f"{count:,} {outcome}" for outcome, count in found.most_common()))
-    sys.exit(1 if found["lost"] else 0)
+    rng = random.Random(arguments.seed)
+    soaked = soak(rng, until_s=time.monotonic() + 30 * arguments.minutes)
+    print("moves:", ", ".join(f"{count:,} {outcome}" for outcome, count in soaked.most_common()), flush=True)
+    found = fuzz(rng, until_s=time.monotonic() + 30 * arguments.minutes)
+    print("decoders:", ", ".join(f"{count:,} {outcome}" for outcome, count in found.most_common()))
+    sys.exit(1 if found["lost"] or soaked["findings"] else 0)
 
 
 def fuzz(rng: random.Random, *, until_s: float) -> Counter[str]:
