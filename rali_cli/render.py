@@ -151,9 +151,16 @@ def photo_json(photo: RankedPhoto, status: str) -> dict[str, Any]:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print one JSON document, in ASCII, so that any file name survives any pipe."""
-    json.dump(document, sys.stdout, indent=1, allow_nan=False)
-    sys.stdout.write("\n")
+    """Print one JSON document, in ASCII, so that any file name survives any pipe; of a long list, an entry a line."""
+    # json's own indenting is done in Python, and takes three seconds for 50,000 photos.
+    sys.stdout.write("{")
+    for number, (key, value) in enumerate(document.items()):
+        sys.stdout.write(f"{',' if number else ''}\n {json.dumps(key)}: ")
+        if isinstance(value, list) and value:
+            sys.stdout.write("[\n  " + ",\n  ".join(json.dumps(entry, allow_nan=False) for entry in value) + "\n ]")
+        else:
+            sys.stdout.write(json.dumps(value, allow_nan=False))
+    sys.stdout.write("\n}\n")
 
 
 def print_csv(photos: Iterable[dict[str, Any]], scoring: Scoring) -> None:

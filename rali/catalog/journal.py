@@ -203,18 +203,23 @@ class Journal:
 
     def rename(self, moves: Sequence[MoveRecord]) -> None:
         """Write down other destinations, before they are used."""
+        for move in moves:
+            move.reserved = False
         with self._writing() as connection:
             connection.executemany(
-                "UPDATE moves SET destination = ? WHERE id = ?",
+                "UPDATE moves SET destination = ?, reserved = 0 WHERE id = ?",
                 [(os.fsencode(move.destination), move.id) for move in moves],
             )
 
     def announce(self, moves: Sequence[MoveRecord], state: MoveState) -> None:
-        """Write down what is about to be done to files."""
+        """Write down what is about to be done to files; what an earlier attempt noted of it no longer holds."""
         for move in moves:
-            move.state = state
+            move.state, move.back, move.reserved = state, None, False
         with self._writing() as connection:
-            connection.executemany("UPDATE moves SET state = ? WHERE id = ?", [(state, move.id) for move in moves])
+            connection.executemany(
+                "UPDATE moves SET state = ?, back_inode = NULL, back_mtime_ns = NULL, reserved = 0 WHERE id = ?",
+                [(state, move.id) for move in moves],
+            )
 
     def settle(self, run: RunRecord, moves: Sequence[MoveRecord]) -> None:
         """Write down what became of files, and bring rankings in line: what left is out of them, what is back is in."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rali.catalog.journal import Journal, MoveRecord, MoveState, RunRecord
 from rali.moving.mover import Mover, Step, Transfer
-from rali.moving.moves import ENDS_A_RUN, Fs, Identity, RefusalError, TakenError, sync_folders
+from rali.moving.moves import ENDS_A_RUN, Fs, Identity, RefusalError, TakenError, locked_folders, sync_folders
 from rali.moving.quarantine import JournalFile, free_names
 
 # Waiting for the disk once for 256 shots instead of for each makes a cull 30 times as fast (scripts/bench.py moves).
@@ -149,6 +149,12 @@ class Carrier:
         self._records = {move.id: move for move in moves}
 
     def _carry_batch(self, batch: Sequence[list[Transfer]]) -> None:
+        # A rali with another catalog may be at the same photos.
+        with locked_folders(os.path.dirname(self._records[t.number].source) for shot in batch for t in shot):
+            self._settle(self._carry_locked(batch))
+
+    def _carry_locked(self, batch: Sequence[list[Transfer]]) -> list[tuple[list[Transfer], str | None]]:
+        """Take a batch through the steps; return each shot that is at rest, with the reason if it stays."""
         placed: list[list[Transfer]] = []
         settled: list[tuple[list[Transfer], str | None]] = []
 
@@ -186,7 +192,7 @@ class Carrier:
             sync_folders(self._fs, (os.path.dirname(t.source) for shot in placed for t in shot))
         except OSError as error:  # the old names are gone; at worst a power cut brings them back beside the new ones
             self._done.ended_by = error.strerror or str(error)
-        self._settle(settled)
+        return settled
 
     def _place(self, shot: list[Transfer]) -> None:
         """Give a shot its new names; in the quarantine, others if they are taken."""
@@ -214,6 +220,7 @@ class Carrier:
         moves = [self._records[transfer.number] for transfer in shot]
         for transfer, move, name in zip(shot, moves, names, strict=True):
             transfer.target = move.destination = os.path.join(folder, name)
+            transfer.reserved = False
         self._write_files(moves)
         self._journal.rename(moves)
 

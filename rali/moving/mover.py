@@ -249,18 +249,18 @@ class Mover:
                 transfer.step = Step.WAITING
             return
         here, there = look(transfer.source), look(transfer.target)
-        if here is None and there is not None and there.st_size:
-            transfer.step = Step.MOVED
+        if transfer.step is Step.PLACED and here is None and there is not None:
+            transfer.step = Step.MOVED  # somebody else took the old name away: what we hold may be all there is
             return
-        if here is not None and there is not None and self._is_ours(transfer, here, there):
+        if there is not None and self._is_ours(transfer, here, there):
             self.fs.unlink(transfer.target)
         transfer.step = Step.WAITING
 
-    def _is_ours(self, transfer: Transfer, here: os.stat_result, there: os.stat_result) -> bool:
+    def _is_ours(self, transfer: Transfer, here: os.stat_result | None, there: os.stat_result) -> bool:
         """Tell if what has the new name was certainly put there by us, so that it can be taken away again."""
         if transfer.step is Step.RESERVED:
-            return there.st_size == 0 and not os.path.samestat(here, there)
-        return os.path.samestat(here, there) or Identity.of(there) == transfer.copied
+            return there.st_size == 0 and there.st_ino != transfer.identity.inode
+        return here is not None and (os.path.samestat(here, there) or Identity.of(there) == transfer.copied)
 
     def _examine(self, transfer: Transfer) -> None:
         """Find out from the disk alone how far a file has come; inodes decide, never contents."""
@@ -271,18 +271,18 @@ class Mover:
         if there is None:
             return
         held = Identity.of(there)
-        if here is None:
-            if held == transfer.copied or held.alike(transfer.copied or transfer.identity):
-                transfer.step = Step.MOVED
-        elif os.path.samestat(here, there):
+        if here is not None and os.path.samestat(here, there):
             transfer.step = Step.PLACED
         elif held == transfer.copied:
             # If the old name holds another file by now, that is the user's, and the one that was meant has left.
-            transfer.step = Step.PLACED if Identity.of(here) == transfer.identity else Step.MOVED
-        elif transfer.reserved and there.st_size == 0 and Identity.of(here).alike(transfer.identity):
+            still_here = here is not None and Identity.of(here) == transfer.identity
+            transfer.step = Step.PLACED if still_here else Step.MOVED
+        elif transfer.reserved and held.size_bytes == 0 and held.inode != transfer.identity.inode:
             transfer.step = Step.RESERVED
         elif transfer.copied is None and held.inode == transfer.identity.inode:
-            transfer.step = Step.MOVED  # the same: a program has saved another file under the old name
+            transfer.step = Step.MOVED  # here, too, the old name may hold what another program has saved since
+        elif here is None and held.alike(transfer.copied or transfer.identity):
+            transfer.step = Step.MOVED  # on a disk without lasting inodes
 
     def _check(self, transfer: Transfer) -> None:
         """Refuse a file that is not the one which was decided on."""

@@ -7,10 +7,11 @@ the files, the order of the steps, is in :mod:`rali.moving.mover`.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 from rali.photos.photo import display_path
@@ -176,6 +177,18 @@ def prune_folders(fs: Fs, folder: str) -> None:
             fs.remove_folder(path)
         except OSError:  # not empty, or not ours to remove
             continue
+
+
+@contextmanager
+def locked_folders(folders: Iterable[str]) -> Iterator[None]:
+    """Be the one rali that moves photos out of or into these folders, whatever its catalog; wait until that is so."""
+    with ExitStack() as held:
+        for folder in sorted(set(folders)):  # in one order, so that two never wait for each other
+            with suppress(OSError):  # gone, or on a share that knows no locks
+                file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+                held.callback(os.close, file)
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _name(path: str) -> str:

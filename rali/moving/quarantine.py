@@ -55,8 +55,8 @@ class Destinations:
 
     def of_shot(self, folder: str, names: Sequence[str], taken: Callable[[str], bool]) -> list[str]:
         """Return absolute paths for the files of a shot in ``folder``; ``taken`` tells of an absolute path."""
-        relative = os.path.relpath(folder, self.place.root)
-        target = os.path.normpath(os.path.join(self.place.folder, self.below, relative))
+        relative = folder[len(self.place.root) :].lstrip(os.sep)
+        target = os.path.join(self.place.folder, self.below, relative).rstrip(os.sep)
         return [
             os.path.join(target, name) for name in free_names(names, lambda name: taken(os.path.join(target, name)))
         ]
@@ -126,7 +126,7 @@ class JournalFile:
             {
                 "shot": move.shot,
                 "from": move.source,
-                "to": os.path.relpath(move.destination, self._folder),
+                "to": self._relative(move),
                 "inode": move.inode,
                 "size_bytes": move.size_bytes,
                 "mtime_ns": move.mtime_ns,
@@ -138,16 +138,18 @@ class JournalFile:
         """Write which inode a copy in the quarantine has."""
         if move.away is not None:
             inode, mtime_ns = move.away
-            to = os.path.relpath(move.destination, self._folder)
+            to = self._relative(move)
             self._write([{"copied": to, "inode": inode, "mtime_ns": mtime_ns}])
 
     def settle(self, moves: Iterable[MoveRecord]) -> None:
         """Write what became of files."""
         self._write(
-            {"state": move.state, "to": os.path.relpath(move.destination, self._folder)}
-            | ({"reason": move.reason} if move.reason else {})
+            {"state": move.state, "to": self._relative(move)} | ({"reason": move.reason} if move.reason else {})
             for move in moves
         )
+
+    def _relative(self, move: MoveRecord) -> str:
+        return move.destination[len(self._folder) + 1 :]
 
     def _write(self, documents: Iterable[dict[str, Any]]) -> None:
         data = memoryview("".join(json.dumps(document) + "\n" for document in documents).encode("ascii"))

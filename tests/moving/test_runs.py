@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import KILLED, FaultyFs, contents, run_in_child, tree
+from faults import KILLED, FaultyFs, NoLinksFs, contents, run_in_child, tree
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.journal import Journal, RunRecord
@@ -276,6 +276,22 @@ def test_an_edit_between_the_two_steps_is_kept(catalog: Catalog, root: Path) -> 
     apply_plan(catalog, plan, fs=SwapsBeforeUnlink(photo))
 
     assert photo.read_text() == "edited"
+
+
+def test_no_empty_file_is_left_when_a_photo_is_taken_away_while_its_name_is_held(catalog: Catalog, root: Path) -> None:
+    photo = put(root / "1.jpg")
+
+    class TakenAway(NoLinksFs):
+        def create(self, path: str) -> int:
+            file = super().create(path)
+            photo.rename(root / "elsewhere.jpg")
+            return file
+
+    done = apply_plan(catalog, plan_of(root, [photo]), fs=TakenAway())
+
+    assert done.carried.refused == [(str(photo), "1.jpg is gone")]
+    assert os.listdir(root) == ["elsewhere.jpg"]
+    assert not (root.parent / ".rali-quarantine").exists()
 
 
 def test_recovery_leaves_an_equal_file_alone_that_is_not_ours(catalog: Catalog, root: Path) -> None:
