@@ -22,6 +22,7 @@ _CALLS = (
     "create",
     "write",
     "copy_attributes",
+    "set_time",
     "sync",
     "sync_folder",
     "make_folder",

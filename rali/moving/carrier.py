@@ -7,19 +7,25 @@ old names away, their folders on the disk, journal settled. A batch shares the w
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from rali.catalog.journal import Journal, MoveRecord, MoveState, RunRecord
 from rali.moving.mover import Mover, Step, Transfer
 from rali.moving.moves import ENDS_A_RUN, Fs, Identity, RefusalError, TakenError, locked_folders, sync_folders
 from rali.moving.quarantine import JournalFile, free_names
+from rali.photos.photo import display_path
+from rali.photos.scan import shots_in
 
 # Waiting for the disk once for 256 shots instead of for each makes a cull 30 times as fast (scripts/bench.py moves).
 BATCH_SHOTS = 256
 # Copies to another device take long: fewer are taken back if the process is killed.
 _BATCH_COPIED_SHOTS = 8
 _MOST_NUMBERED = 1000
+# How old what is known of a folder may be when a shot leaves it.
+_LOOK_AGAIN_S = 1.0
 
 
 @dataclass
@@ -72,7 +78,9 @@ class Carrier:
         self._stop = stop
         self._records: dict[int, MoveRecord] = {}
         self._taken: set[str] = set()
-        self._files = {place.id: JournalFile(place.folder) for place in run.places if os.path.isdir(place.folder)}
+        self._looked: dict[str, tuple[float, dict[str, tuple[str, ...]]]] = {}
+        self._files = _journal_files(run, create=not back and not run.files)
+        self._folders = {place.id: place.folder for place in run.places}
         self._done = Carried()
         leaves_source = run.mode != "move" and not back
         self._mover = Mover(
@@ -88,9 +96,9 @@ class Carrier:
 
     def begin(self) -> None:
         """Begin the journals in the quarantine."""
-        for place in self._run.places:
-            self._files[place.id].begin(self._run, place)
-            sync_folders(self._fs, [place.folder, os.path.dirname(place.folder)])
+        for folder, file in self._files.items():
+            file.begin(self._run, [place.root for place in self._run.places if place.folder == folder])
+            sync_folders(self._fs, [folder, os.path.dirname(folder)])
 
     def carry(self, shots: Iterable[Sequence[MoveRecord]]) -> Carried:
         """Move shots; those that must not or cannot be moved stay, whole.
@@ -99,7 +107,11 @@ class Carrier:
             CatalogError: the journal cannot be written; what was not written down was not touched.
         """
         for batch in self._batches(shots):
-            self._announce(batch)
+            try:
+                self._announce(batch)
+            except OSError as error:
+                self._done.ended_by = f"its journal cannot be written: {error.strerror or error}"
+                break
             self._carry_batch([[self._transfer(move) for move in shot] for shot in batch])
             self._on_progress(self._done.shots + len(self._done.refused))
             if self._done.ended_by is not None or self._done.interrupted:
@@ -110,14 +122,17 @@ class Carrier:
         """Bring shots to one side that a killed process left somewhere between."""
         for shot in shots:
             transfers = [self._transfer(move) for move in shot]
+            folders = {os.path.dirname(name) for t in transfers for name in (t.source, t.target)}
             try:
-                self._mover.recover(transfers)
-                sync_folders(self._fs, filter(os.path.isdir, {os.path.dirname(t.target) for t in transfers}))
+                with locked_folders(os.path.dirname(move.source) for move in shot):
+                    self._mover.recover(transfers)
+                sync_folders(self._fs, filter(os.path.isdir, folders))
             except OSError as error:
                 self._done.ended_by = error.strerror or str(error)
                 self._done.unsettled += len(shot)
             else:
-                self._settle([(transfers, "was interrupted")])
+                whole = all(transfer.step is not Step.WAITING for transfer in transfers)
+                self._settle([(transfers, None if whole else "was interrupted")])
         return self._done
 
     # --- one batch ------------------------------------------------------------------------------------------
@@ -126,7 +141,8 @@ class Carrier:
         batch: list[Sequence[MoveRecord]] = []
         for shot in shots:
             batch.append(shot)
-            if len(batch) >= (_BATCH_COPIED_SHOTS if self._crosses_devices(shot[0]) else BATCH_SHOTS):
+            copies = self._run.mode == "copy" or self._crosses_devices(shot[0])
+            if len(batch) >= (_BATCH_COPIED_SHOTS if copies else BATCH_SHOTS):
                 yield batch
                 batch = []
         if batch:
@@ -150,7 +166,8 @@ class Carrier:
 
     def _carry_batch(self, batch: Sequence[list[Transfer]]) -> None:
         # A rali with another catalog may be at the same photos.
-        with locked_folders(os.path.dirname(self._records[t.number].source) for shot in batch for t in shot):
+        folders = {os.path.dirname(self._records[t.number].source) for shot in batch for t in shot}
+        with locked_folders(folders, self._stop):
             self._settle(self._carry_locked(batch))
 
     def _carry_locked(self, batch: Sequence[list[Transfer]]) -> list[tuple[list[Transfer], str | None]]:
@@ -196,6 +213,8 @@ class Carrier:
 
     def _place(self, shot: list[Transfer]) -> None:
         """Give a shot its new names; in the quarantine, others if they are taken."""
+        if not self._back and (new := self._companion_since([self._records[t.number] for t in shot])):
+            raise RefusalError(f"{display_path(new)} has come beside it since the plan was made")
         for _ in range(_MOST_NUMBERED):
             try:
                 self._mover.place(shot)
@@ -206,6 +225,15 @@ class Carrier:
             else:
                 return
         raise RefusalError("no name is free for it in the quarantine")
+
+    def _companion_since(self, shot: Sequence[MoveRecord]) -> str | None:
+        """Return a file that has joined a shot since it was planned: stars, say, given during a long run."""
+        folder, leader = os.path.split(shot[0].source)
+        looked_s, shots = self._looked.get(folder, (0.0, {}))
+        if time.monotonic() - looked_s > _LOOK_AGAIN_S:
+            self._looked = {folder: (time.monotonic(), shots := shots_in(folder))}
+        known = {os.path.basename(move.source) for move in shot}
+        return next((name for name in shots.get(leader, ()) if name not in known), None)
 
     def _rename(self, shot: list[Transfer]) -> None:
         folder = os.path.dirname(shot[0].target)
@@ -246,12 +274,15 @@ class Carrier:
                 moves.append(move)
                 self._done.files += there
                 self._done.size_bytes += move.size_bytes if there else 0
-            self._done.shots += arrived == len(shot)
-            if reason is not None and arrived < len(shot):
+            # With a reason it may have left all the same: a program has saved another version under the old name.
+            self._done.shots += arrived == len(shot) and reason is None
+            if reason is not None:
                 self._done.refused.append((self._records[shot[0].number].source, reason))
         self._journal.settle(self._run, moves)
-        for place_id, file in self._files.items():
-            file.settle(move for move in moves if move.place_id == place_id)
+        try:
+            self._write_files(moves, settled=True)
+        except OSError as error:  # the catalog knows it all; without it, the disk tells the same
+            self._done.ended_by = f"its journal cannot be written: {error.strerror or error}"
 
     # --- one file -------------------------------------------------------------------------------------------
 
@@ -261,7 +292,8 @@ class Carrier:
         away = None if move.away is None else Identity(move.away[0], move.size_bytes, move.away[1])
         back = None if move.back is None else Identity(move.back[0], move.size_bytes, move.back[1])
         if self._back:
-            return Transfer(move.id, move.destination, move.source, away or own, back, move.reserved)
+            identity = away or own
+            return Transfer(move.id, move.destination, move.source, identity, back, move.reserved, move.mtime_ns)
         return Transfer(move.id, move.source, move.destination, back or own, away, move.reserved)
 
     def _note(self, transfer: Transfer) -> None:
@@ -274,9 +306,28 @@ class Carrier:
             else:
                 move.away = pair
         self._journal.note(move)
-        if move.place_id in self._files:
-            self._files[move.place_id].note(move)
+        file = self._files.get(self._folders[move.place_id])
+        if file is not None and not self._back:
+            file.note(move)
 
-    def _write_files(self, moves: Sequence[MoveRecord]) -> None:
-        for place_id, file in self._files.items():
-            file.add(move for move in moves if move.place_id == place_id)
+    def _write_files(self, moves: Sequence[MoveRecord], *, settled: bool = False) -> None:
+        for folder, file in self._files.items():
+            here = [move for move in moves if self._folders[move.place_id] == folder]
+            if settled:
+                file.settle(here)
+            else:
+                file.add(here)
+
+
+def _journal_files(run: RunRecord, *, create: bool) -> dict[str, JournalFile]:
+    """Open the journals of a run's folders that are there."""
+    files: dict[str, JournalFile] = {}
+    try:
+        for folder in {place.folder for place in run.places}:
+            with suppress(FileNotFoundError):  # deleted by somebody; the catalog has the same
+                files[folder] = JournalFile(folder, create=create)
+    except OSError:
+        for file in files.values():
+            file.close()
+        raise
+    return files

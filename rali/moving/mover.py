@@ -4,7 +4,7 @@ A move is two steps, each of which the file system does whole or not at all: giv
 which fails where the name is taken), then take the old name away. Killed between them, the file has both names. Across
 devices the file is copied under a name of ours first, brought to the disk, read back and compared; where there are no
 hard links (FAT, exFAT, many shares) an empty file reserves the new name and is replaced. The caller writes down what is
-about to be done before it asks for it (see :mod:`rali.moving.runs`); from that, and from the inodes on disk,
+about to be done before it asks for it (see :mod:`rali.moving.carrier`); from that, and from the inodes on disk,
 :meth:`Mover.recover` finishes or takes back what a killed process left.
 
 The calls themselves are in :mod:`rali.moving.moves`.
@@ -50,6 +50,8 @@ class Transfer:
         identity: of the file at ``source``, as it was when the move was decided.
         copied: of the copy at ``target``, where a link could not be made; noted before the copy gets that name.
         reserved: an empty file of ours may hold ``target``; noted before it is made.
+        mtime_ns: the time that a copy gets; a disk that keeps only every second one forgets the original's.
+        placeholder: inode of that empty file.
     """
 
     number: int
@@ -58,6 +60,8 @@ class Transfer:
     identity: Identity
     copied: Identity | None = None
     reserved: bool = False
+    mtime_ns: int | None = None
+    placeholder: int | None = field(default=None, init=False)
     step: Step = field(default=Step.WAITING, init=False)
 
 
@@ -123,7 +127,7 @@ class Mover:
     def recover(self, shot: Sequence[Transfer]) -> None:
         """Bring a shot that a killed process may have left half-way to one side; its steps tell to which.
 
-        If any of its files has left, the others follow, or it comes back; else what was begun is taken back.
+        If any of its files has left, the others follow; else what was begun is taken back.
 
         Raises:
             OSError: try again later.
@@ -132,12 +136,13 @@ class Mover:
             self._examine(transfer)
         if self.keeps_source and all(transfer.step is Step.PLACED for transfer in shot):
             return
-        if any(transfer.step is Step.MOVED for transfer in shot):
-            with suppress(RefusalError):
-                self.place(shot)
-                self.finish(shot)
-        else:
+        if not any(transfer.step is Step.MOVED for transfer in shot):
             self.put_back(shot)
+            return
+        for transfer in shot:  # what cannot follow stays; what has left is never taken back, it may be in use again
+            with suppress(RefusalError):
+                self.place([transfer])
+                self.finish([transfer])
 
     # --- one file -------------------------------------------------------------------------------------------
 
@@ -150,17 +155,23 @@ class Mover:
             return
         try:
             self.fs.link(transfer.source, transfer.target)
-        except FileExistsError as error:
-            raise TakenError(_taken(transfer.target)) from error
         except OSError as error:
-            if error.errno == errno.EXDEV or (
-                error.errno in _NO_LINKS and (self.keeps_source or _crosses_devices(transfer))
-            ):
-                self._copy(transfer)
-            elif error.errno in _NO_LINKS:
-                self._reserve(transfer)
-            else:
+            if _same_file(transfer.source, transfer.target):  # a share may do it and then say that it failed
+                transfer.step = Step.PLACED
+                if isinstance(error, FileExistsError):
+                    return
                 raise
+            if isinstance(error, FileExistsError):
+                raise TakenError(_taken(transfer.target)) from error
+            crosses = error.errno == errno.EXDEV or (error.errno in _NO_LINKS and _crosses_devices(transfer))
+            if not crosses and error.errno not in _NO_LINKS:
+                raise
+            if self.keeps_source:
+                raise RefusalError("there can be no hard link; use --copy") from error
+            if crosses:
+                self._copy(transfer)
+            else:
+                self._reserve(transfer)
             return
         transfer.step = Step.PLACED
         linked = identity_of(transfer.target)
@@ -176,6 +187,8 @@ class Mover:
             try:
                 digest = self._copy_content(source, copy)
                 self.fs.copy_attributes(transfer.source, partial)
+                if transfer.mtime_ns is not None:
+                    self.fs.set_time(partial, transfer.mtime_ns)
                 self.fs.sync(copy)
                 if digest != _digest(copy):
                     raise OSError(errno.EIO, "the copy differs from the original", partial)
@@ -189,16 +202,20 @@ class Mover:
         self.note(transfer)
         try:
             self.fs.link(partial, transfer.target)
-        except OSError as error:
-            if isinstance(error, FileExistsError) or error.errno not in _NO_LINKS:
+        except FileExistsError as error:
+            if not _same_file(partial, transfer.target):
                 self.fs.unlink(partial)
-                if isinstance(error, FileExistsError):
-                    raise TakenError(_taken(transfer.target)) from error
-                raise
-            self._reserve(transfer)
-            self.fs.rename(partial, transfer.target)
-            transfer.step = Step.PLACED
-            return
+                raise TakenError(_taken(transfer.target)) from error
+        except OSError as error:
+            if _same_file(partial, transfer.target):
+                transfer.step = Step.PLACED
+            elif error.errno in _NO_LINKS:
+                self._reserve(transfer)
+                self._take_reserved_name(transfer, partial)
+                transfer.step = Step.PLACED
+                return
+            self.fs.unlink(partial)
+            raise
         transfer.step = Step.PLACED
         self.fs.unlink(partial)
 
@@ -214,20 +231,30 @@ class Mover:
         transfer.reserved = True
         self.note(transfer)
         try:
-            os.close(self.fs.create(transfer.target))
+            placeholder = self.fs.create(transfer.target)
         except FileExistsError as error:
             raise TakenError(_taken(transfer.target)) from error
+        transfer.placeholder = os.fstat(placeholder).st_ino
+        os.close(placeholder)
         transfer.step = Step.RESERVED
 
+    def _take_reserved_name(self, transfer: Transfer, file: str) -> None:
+        """Replace the empty file by ``file``, if it is still ours and empty."""
+        there = look(transfer.target)
+        if there is None or there.st_size or there.st_ino != transfer.placeholder:
+            raise TakenError(_taken(transfer.target))
+        self.fs.rename(file, transfer.target)
+
     def _finish(self, transfer: Transfer) -> None:
-        """Take one file's old name away, if it is still that file's."""
+        """Take one file's old name away, if it is still that file's, and the new name is, too."""
         if transfer.step is Step.RESERVED:
             self._check(transfer)
-            self.fs.rename(transfer.source, transfer.target)
+            self._take_reserved_name(transfer, transfer.source)
         elif transfer.step is Step.PLACED:
+            self._check_new_name(transfer)
             try:
                 self._check(transfer)
-                self.fs.unlink(transfer.source)
+                self._take_away(transfer)
             except (GoneError, FileNotFoundError) as error:
                 # Somebody else took the old name away. If another name holds the file, ours would double it.
                 if transfer.copied is None and os.lstat(transfer.target).st_nlink > 1:
@@ -236,25 +263,68 @@ class Mover:
                     raise RefusalError(f"{_name(transfer.source)} was moved by another program just now") from error
         transfer.step = Step.MOVED
 
+    def _check_new_name(self, transfer: Transfer) -> None:
+        """Refuse to take away what may be the last name: while it was placed, others may have had their way."""
+        there = identity_of(transfer.target)
+        if there is None or (
+            there != transfer.copied if transfer.copied is not None else there.inode != transfer.identity.inode
+        ):
+            transfer.step = Step.WAITING  # what is there by now is not ours
+            raise RefusalError(f"{_name(transfer.target)} was changed or removed where it had just been put")
+
+    def _take_away(self, transfer: Transfer) -> None:
+        """Take the old name away: move what has it aside at one instant, then look what that was."""
+        aside = self._aside(transfer, transfer.source)
+        self.fs.rename(transfer.source, aside)
+        if identity_of(aside) == transfer.identity:
+            self.fs.unlink(aside)
+            return
+        self._return_aside(transfer, transfer.source)  # a program saved its own version a moment ago
+        raise RefusalError(f"{_name(transfer.source)} has changed")
+
+    def _return_aside(self, transfer: Transfer, name: str) -> None:
+        """Give what was moved aside its name back; if that is taken by now, it stays for the next recovery."""
+        aside = self._aside(transfer, name)
+        if look(aside) is None:
+            return
+        try:
+            self.fs.link(aside, name)
+        except OSError as error:
+            if error.errno in _NO_LINKS and look(name) is None:
+                self.fs.rename(aside, name)
+                return
+            if not _same_file(aside, name):
+                raise
+        self.fs.unlink(aside)
+
     def _put_back(self, transfer: Transfer) -> None:
+        self._return_aside(transfer, transfer.source)
         if transfer.step is Step.WAITING:
             self._remove_leftover(self._partial(os.path.dirname(transfer.target), transfer))
             return
         if transfer.step is Step.MOVED:
             identity = transfer.copied or transfer.identity
-            back = Transfer(transfer.number, transfer.target, transfer.source, identity)
+            back = Transfer(
+                transfer.number, transfer.target, transfer.source, identity, mtime_ns=transfer.identity.mtime_ns
+            )
             with suppress(RefusalError):
                 self._place(back)
+                self.fs.sync_folder(os.path.dirname(back.target))
                 self._finish(back)
                 transfer.step = Step.WAITING
             return
         here, there = look(transfer.source), look(transfer.target)
-        if transfer.step is Step.PLACED and here is None and there is not None:
-            transfer.step = Step.MOVED  # somebody else took the old name away: what we hold may be all there is
+        if transfer.step is Step.PLACED and there is not None and self._has_left(transfer, here, there):
+            transfer.step = Step.MOVED  # what we hold may be all there is of it
             return
         if there is not None and self._is_ours(transfer, here, there):
             self.fs.unlink(transfer.target)
         transfer.step = Step.WAITING
+
+    def _has_left(self, transfer: Transfer, here: os.stat_result | None, there: os.stat_result) -> bool:
+        """Tell if the old name is nobody's or another file's by now, and the new one holds ours."""
+        ours = Identity.of(there) == transfer.copied or there.st_ino == transfer.identity.inode
+        return ours and (here is None or here.st_ino != transfer.identity.inode)
 
     def _is_ours(self, transfer: Transfer, here: os.stat_result | None, there: os.stat_result) -> bool:
         """Tell if what has the new name was certainly put there by us, so that it can be taken away again."""
@@ -264,6 +334,8 @@ class Mover:
 
     def _examine(self, transfer: Transfer) -> None:
         """Find out from the disk alone how far a file has come; inodes decide, never contents."""
+        self._return_aside(transfer, transfer.source)
+        self._return_aside(transfer, transfer.target)
         for folder in {os.path.dirname(transfer.target), os.path.dirname(transfer.source)}:
             self._remove_leftover(self._partial(folder, transfer))
         here, there = look(transfer.source), look(transfer.target)
@@ -278,11 +350,11 @@ class Mover:
             still_here = here is not None and Identity.of(here) == transfer.identity
             transfer.step = Step.PLACED if still_here else Step.MOVED
         elif transfer.reserved and held.size_bytes == 0 and held.inode != transfer.identity.inode:
-            transfer.step = Step.RESERVED
+            transfer.step, transfer.placeholder = Step.RESERVED, held.inode
         elif transfer.copied is None and held.inode == transfer.identity.inode:
             transfer.step = Step.MOVED  # here, too, the old name may hold what another program has saved since
-        elif here is None and held.alike(transfer.copied or transfer.identity):
-            transfer.step = Step.MOVED  # on a disk without lasting inodes
+        elif here is None:
+            transfer.step = Step.MOVED  # on a disk without lasting inodes; or it arrived, and was edited since
 
     def _check(self, transfer: Transfer) -> None:
         """Refuse a file that is not the one which was decided on."""
@@ -297,6 +369,9 @@ class Mover:
     def _partial(self, folder: str, transfer: Transfer) -> str:
         return os.path.join(folder, f".rali-partial-{self.run}-{transfer.number}")
 
+    def _aside(self, transfer: Transfer, name: str) -> str:
+        return os.path.join(os.path.dirname(name), f".rali-aside-{self.run}-{transfer.number}")
+
     def _remove_leftover(self, partial: str) -> None:
         if look(partial) is not None:
             self.fs.unlink(partial)
@@ -304,6 +379,11 @@ class Mover:
 
 def _crosses_devices(transfer: Transfer) -> bool:
     return os.lstat(transfer.source).st_dev != os.stat(os.path.dirname(transfer.target)).st_dev
+
+
+def _same_file(one: str, other: str) -> bool:
+    here, there = look(one), look(other)
+    return here is not None and there is not None and os.path.samestat(here, there)
 
 
 def _name(path: str) -> str:

@@ -7,16 +7,23 @@ the files, the order of the steps, is in :mod:`rali.moving.mover`.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
+from rali.errors import CatalogBusyError
 from rali.photos.photo import display_path
 from rali.photos.scan import JOURNAL_NAME
 
+if sys.platform != "win32":
+    import fcntl
+
+_LOCK_TIMEOUT_S = 60.0
+_LOCK_CHECK_S = 0.01
 # What concerns every file that comes after, too.
 ENDS_A_RUN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 # The folder that quarantined photos lie in; a dot name, so that no scan enters it.
@@ -51,6 +58,10 @@ class Fs:
         """Give a copy the original's times, permissions and extended attributes."""
         shutil.copystat(old, new, follow_symlinks=False)
 
+    def set_time(self, path: str, mtime_ns: int) -> None:
+        """Set a copy's time of change."""
+        os.utime(path, ns=(os.stat(path).st_atime_ns, mtime_ns))
+
     def sync(self, file: int) -> None:
         """Bring a file's content to the disk."""
         os.fsync(file)
@@ -66,9 +77,9 @@ class Fs:
         finally:
             os.close(folder)
 
-    def make_folder(self, path: str) -> None:
+    def make_folder(self, path: str, mode: int = 0o777) -> None:
         """Make one folder."""
-        os.mkdir(path)
+        os.mkdir(path, mode)
 
     def remove_folder(self, path: str) -> None:
         """Remove an empty folder; OSError if it is not empty."""
@@ -146,49 +157,79 @@ def identity_of(path: str) -> Identity | None:
     return None if found is None else Identity.of(found)
 
 
-def make_folders(fs: Fs, folder: str) -> None:
+def make_folders(fs: Fs, folder: str, mode: int = 0o777) -> None:
     """Make a folder, and those above it that are missing."""
     if os.path.isdir(folder):
         return
-    make_folders(fs, os.path.dirname(folder))
+    make_folders(fs, os.path.dirname(folder), mode)
     try:
-        fs.make_folder(folder)
+        fs.make_folder(folder, mode)
         fs.sync_folder(os.path.dirname(folder))
     except FileExistsError:
         if not os.path.isdir(folder):
             raise
 
 
-def clear_run_folder(fs: Fs, folder: str) -> None:
-    """Remove what is empty at and below a run's folder, and its journal and the quarantine if nothing else is left."""
-    prune_folders(fs, folder)
+def clear_run_folder(fs: Fs, folder: str, used: Iterable[str]) -> None:
+    """Remove those of the folders ``used`` in a run's folder that are empty; then, if nothing else is left, itself.
+
+    With it go its journal and an empty quarantine, and nothing that a run did not make.
+    """
+    for path in sorted(set(used), key=len, reverse=True):
+        while path.startswith(folder + os.sep):
+            if not _removed_if_empty(fs, path):
+                break
+            path = os.path.dirname(path)
     with suppress(OSError):
         if os.listdir(folder) == [JOURNAL_NAME]:
             fs.unlink(os.path.join(folder, JOURNAL_NAME))
-            fs.remove_folder(folder)
-            if os.path.basename(os.path.dirname(folder)) == QUARANTINE:
-                fs.remove_folder(os.path.dirname(folder))
+    if _removed_if_empty(fs, folder) and os.path.basename(os.path.dirname(folder)) == QUARANTINE:
+        _removed_if_empty(fs, os.path.dirname(folder))
 
 
-def prune_folders(fs: Fs, folder: str) -> None:
-    """Remove the empty folders at and below ``folder``."""
-    for path, _, _ in os.walk(folder, topdown=False):
-        try:
-            fs.remove_folder(path)
-        except OSError:  # not empty, or not ours to remove
-            continue
+def _removed_if_empty(fs: Fs, folder: str) -> bool:
+    try:
+        fs.remove_folder(folder)
+    except OSError:
+        return not os.path.lexists(folder)
+    return True
 
 
 @contextmanager
-def locked_folders(folders: Iterable[str]) -> Iterator[None]:
-    """Be the one rali that moves photos out of or into these folders, whatever its catalog; wait until that is so."""
+def locked_folders(folders: Iterable[str], stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Be the one rali that moves photos out of or into these folders, whatever its catalog.
+
+    Raises:
+        CatalogBusyError: another was not done in time, or ``stop`` was asked for meanwhile.
+    """
     with ExitStack() as held:
-        for folder in sorted(set(folders)):  # in one order, so that two never wait for each other
-            with suppress(OSError):  # gone, or on a share that knows no locks
+        locked: set[tuple[int, int]] = set()
+        for folder in sorted({os.path.realpath(folder) for folder in folders}):  # so that two never wait in a circle
+            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                 file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
                 held.callback(os.close, file)
-                fcntl.flock(file, fcntl.LOCK_EX)
+                info = os.fstat(file)
+                if (info.st_dev, info.st_ino) not in locked:  # one folder can have two paths
+                    _lock(file, stop)
+                    locked.add((info.st_dev, info.st_ino))
         yield
+
+
+def _lock(file: int, stop: Callable[[], bool]) -> None:
+    if sys.platform == "win32":
+        return
+    end_s = time.monotonic() + _LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if stop() or time.monotonic() > end_s:
+                raise CatalogBusyError("another rali is moving these photos; wait until it is done") from error
+            time.sleep(_LOCK_CHECK_S)
+        except OSError:  # a share that knows no locks
+            return
+        else:
+            return
 
 
 def _name(path: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +95,19 @@ def _numbered(name: str, stem: str, suffix: str) -> str:
 class JournalFile:
     """Appends to the journal in a run's folder. Raises OSError."""
 
-    def __init__(self, folder: str) -> None:
-        self._file = os.open(os.path.join(folder, JOURNAL_NAME), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    def __init__(self, folder: str, *, create: bool = False) -> None:
+        path = os.path.join(folder, JOURNAL_NAME)
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | (os.O_CREAT if create else 0), 0o600)
         self._folder = folder
+        size_bytes = os.fstat(self._file).st_size
+        if size_bytes and os.pread(self._file, 1, size_bytes - 1) != b"\n":  # a kill or a full disk cut a line short
+            os.write(self._file, b"\n")
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
 
-    def begin(self, run: RunRecord, place: Place) -> None:
+    def begin(self, run: RunRecord, roots: Sequence[str]) -> None:
         """Write what the run is."""
         self._write(
             [
@@ -115,7 +119,7 @@ class JournalFile:
                     "chosen": run.chosen,
                     "model": run.model,
                     "recipe": run.recipe,
-                    "root": place.root,
+                    "roots": list(roots),
                 }
             ]
         )
@@ -153,6 +157,8 @@ class JournalFile:
 
     def _write(self, documents: Iterable[dict[str, Any]]) -> None:
         data = memoryview("".join(json.dumps(document) + "\n" for document in documents).encode("ascii"))
+        if not data:
+            return
         while data:
             data = data[os.write(self._file, data) :]
         os.fsync(self._file)
@@ -162,47 +168,56 @@ def read_journal(path: Path) -> tuple[RunRecord, list[MoveRecord]]:
     """Read a journal file; the run's place is the folder that the file lies in now.
 
     Returns:
-        The run and its moves, in the state that the journal tells: where it tells none, ``leaving``.
+        The run and its moves, in the state that the journal tells: where it tells none, ``leaving``. The number of a
+        move's place is its index in ``run.places``.
 
     Raises:
         UsageError: the file is no journal of ours.
         OSError: it cannot be read.
     """
     folder = os.path.dirname(os.path.realpath(path))
-    lines = path.read_bytes().split(b"\n")[:-1]  # a line that a kill cut short was never acted upon
-    moves: dict[str, MoveRecord] = {}
+    by_source: dict[str, MoveRecord] = {}
+    by_name: dict[str, MoveRecord] = {}
     run: RunRecord | None = None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
             document = json.loads(line)
+        except ValueError as error:
+            if run is None:
+                raise UsageError(f"{display_path(path)} is no journal of rali (line {number}: {error})") from error
+            continue  # cut short by a kill or a full disk, and so never acted upon
+        try:
             if run is None:
                 run = _read_header(document, folder)
             elif "from" in document:
-                move = _read_move(document, folder)
-                moves[document["to"]] = move
+                move = _read_move(document, folder, [place.root for place in run.places])
+                # Written again, where the first name in the quarantine was taken.
+                by_source[move.source] = by_name[document["to"]] = move
             elif "copied" in document:
-                moves[document["copied"]].away = (int(document["inode"]), int(document["mtime_ns"]))
+                by_name[document["copied"]].away = (int(document["inode"]), int(document["mtime_ns"]))
             elif "state" in document:
-                moves[document["to"]].state = MoveState(document["state"])
+                by_name[document["to"]].state = MoveState(document["state"])
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{display_path(path)} is no journal of rali (line {number}: {error})") from error
     if run is None:
         raise UsageError(f"{display_path(path)} is no journal of rali: it is empty")
-    return run, list(moves.values())
+    return run, list(by_source.values())
 
 
 def _read_header(document: dict[str, Any], folder: str) -> RunRecord:
     if document["rali_journal"] != _VERSION:
         raise ValueError(f"version {document['rali_journal']}; update rali")
     mode: Mode = document["mode"]
-    texts = [document[key] for key in ("run", "chosen", "model", "recipe", "root", "started_at")]
-    if mode not in ("move", "copy", "hardlink") or not all(isinstance(text, str) for text in texts):
+    roots = document["roots"]
+    texts = [document[key] for key in ("run", "started_at", "chosen", "model", "recipe")]
+    if mode not in ("move", "copy", "hardlink") or not all(isinstance(text, str) for text in (*texts, *roots)):
         raise ValueError("a damaged first line")
-    name, chosen, model, recipe, root, _ = texts
-    return new_run(name, mode=mode, chosen=chosen, model=model, recipe=recipe, places=[(root, folder)])
+    name, started_at, chosen, model, recipe = texts
+    run = new_run(name, mode=mode, chosen=chosen, model=model, recipe=recipe, places=[(root, folder) for root in roots])
+    return replace(run, started_at=started_at)
 
 
-def _read_move(document: dict[str, Any], folder: str) -> MoveRecord:
+def _read_move(document: dict[str, Any], folder: str, roots: Sequence[str]) -> MoveRecord:
     source, to = document["from"], document["to"]
     if not os.path.isabs(source) or os.path.isabs(to) or ".." in to.split(os.sep):
         raise ValueError("a path that leads elsewhere")
@@ -210,4 +225,5 @@ def _read_move(document: dict[str, Any], folder: str) -> MoveRecord:
     if not all(type(number) is int for number in numbers):
         raise ValueError("a number is missing")
     shot, *identity = numbers
-    return MoveRecord(0, shot, source, os.path.join(folder, to), *identity)
+    place = next((at for at, root in enumerate(roots) if source.startswith(root.rstrip(os.sep) + os.sep)), 0)
+    return MoveRecord(place, shot, source, os.path.join(folder, to), *identity)

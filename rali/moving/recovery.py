@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from rali.catalog.catalog import Catalog
 from rali.catalog.journal import Journal, MoveRecord, MoveState, RunRecord, RunState
 from rali.errors import CatalogBusyError, UsageError
-from rali.moving.carrier import Carried, Carrier
+from rali.moving.carrier import Carrier
 from rali.moving.moves import Fs, clear_run_folder, identity_of
 from rali.photos.photo import display_path
 
@@ -44,7 +44,8 @@ def moving(catalog: Catalog, fs: Fs, *, timeout_s: float = _LOCK_TIMEOUT_S, repa
     Raises:
         CatalogBusyError: another process is moving files, and was not done in time.
     """
-    lock = FileLock(f"{catalog.path}.moves-lock", timeout=timeout_s)
+    # SQLite follows links to the catalog, so the lock does.
+    lock = FileLock(f"{os.path.realpath(catalog.path)}.moves-lock", timeout=timeout_s)
     try:
         with lock:
             journal = Journal(catalog)
@@ -66,35 +67,50 @@ def repair_runs(journal: Journal, fs: Fs) -> list[str]:
                 f"Run {run.name} was interrupted, and {display_path(missing[0])} is not there: connect its drive"
             )
             continue
-        back = run.state is RunState.UNDOING
-        if run.state is RunState.PURGING:
-            carried = _stop_purging(journal, run, shots)
-        else:
-            with Carrier(journal, run, back=back, fs=fs) as carrier:
-                carried = carrier.recover(shots)
-        if carried.unsettled:
+        try:
+            notices += _repair(journal, run, shots, fs)
+        except OSError as error:  # one drive that is write-protected, say, must not hold up the others
             notices.append(
-                f"Run {run.name} was interrupted, and {carried.unsettled:,} files cannot be repaired now "
-                f"({carried.ended_by}): the next command tries again"
-            )
-            continue
-        close(journal, run, fs)
-        if shots:
-            done = "came back" if back else "were moved"
-            notices.append(
-                f"Run {run.name} was interrupted: of {len(shots):,} photos it was at, {carried.shots:,} {done} and the "
-                "others stayed. Nothing is lost"
+                f"Run {run.name} was interrupted, and cannot be repaired now ({error.strerror or error}): the next "
+                "command tries again"
             )
     return notices
 
 
-def _stop_purging(journal: Journal, run: RunRecord, shots: Sequence[Sequence[MoveRecord]]) -> Carried:
-    """Find out what a killed purge has deleted; what it has not stays in the quarantine."""
+def _repair(journal: Journal, run: RunRecord, shots: Sequence[Sequence[MoveRecord]], fs: Fs) -> list[str]:
+    """Bring one unfinished run to rest."""
+    back = run.state is RunState.UNDOING
+    if run.state is RunState.PURGING:
+        deleted = _stop_purging(journal, run, shots)
+        close(journal, run, fs)
+        return [f"Run {run.name} was being purged: {deleted:,} files had just been deleted, the others are still there"]
+    if not any(os.path.isdir(place.folder) for place in run.places):
+        close(journal, run, fs)  # killed before it had made a folder
+        return []
+    with Carrier(journal, run, back=back, fs=fs) as carrier:
+        carried = carrier.recover(shots)
+    if carried.unsettled:
+        return [
+            f"Run {run.name} was interrupted, and {carried.unsettled:,} files cannot be repaired now "
+            f"({carried.ended_by}): the next command tries again"
+        ]
+    close(journal, run, fs)
+    if not shots:
+        return []
+    done = "came back" if back else "were moved"
+    return [
+        f"Run {run.name} was interrupted: of {len(shots):,} photos it was at, {carried.shots:,} {done} and the others "
+        "stayed. Nothing is lost"
+    ]
+
+
+def _stop_purging(journal: Journal, run: RunRecord, shots: Sequence[Sequence[MoveRecord]]) -> int:
+    """Find out how many files a killed purge has deleted; what it has not stays in the quarantine."""
     moves = [move for shot in shots for move in shot]
     for move in moves:
         move.state = MoveState.DELETED if identity_of(move.destination) is None else MoveState.AWAY
     journal.settle(run, moves)
-    return Carried()
+    return sum(move.state is MoveState.DELETED for move in moves)
 
 
 def close(journal: Journal, run: RunRecord, fs: Fs) -> RunRecord | None:
@@ -102,13 +118,15 @@ def close(journal: Journal, run: RunRecord, fs: Fs) -> RunRecord | None:
     if journal.moves(run, *_OPEN):
         return journal.find(run.name)
     now = again(journal, run)
+    used = [os.path.dirname(move.destination) for shot in journal.moves(run, *MoveState) for move in shot]
     if now.files:
         journal.set_state(run, RunState.SETTLED)
     else:
         journal.drop(run)
     if not now.away and not now.deleted:
         for folder in {place.folder for place in run.places}:
-            clear_run_folder(fs, folder)
+            if os.path.basename(folder) == run.name:
+                clear_run_folder(fs, folder, used)
     return journal.find(run.name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +14,15 @@ from rali.catalog.journal import Journal, Mode, MoveRecord, MoveState, RunRecord
 from rali.culling.plan import CullPlan
 from rali.errors import PathError, UnsafeError, UsageError
 from rali.moving.carrier import Carried, Carrier
-from rali.moving.moves import Fs, Identity, RefusalError, delete, identity_of, make_folders, to_trash
+from rali.moving.moves import Fs, GoneError, Identity, RefusalError, delete, identity_of, make_folders, to_trash
 from rali.moving.quarantine import Destinations, JournalFile, quarantine_for, read_journal
 from rali.moving.recovery import again, close, moving, repair_runs
 from rali.photos.photo import display_path
 from rali.photos.scan import matches_glob
 
 _PURGE_BATCH_SHOTS = 256
+# Nobody else may look at photos because they were culled.
+_PRIVATE = 0o700
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def apply_plan(
                 carried = carrier.carry(_moves(plan, run, quarantines))
         except OSError as error:
             close(journal, run, fs)
-            raise UnsafeError(f"the quarantine's journal cannot be written ({error}); use --to DIR") from error
+            raise UnsafeError(f"the quarantine cannot be written ({error}): nothing was moved; use --to DIR") from error
         return Done(close(journal, run, fs), carried)
 
 
@@ -117,8 +120,14 @@ def undo(
                 returning.append(shot)
             elif reason:
                 refused.append((shot[0].source, reason))
-        journal.set_state(run, RunState.UNDOING)
-        with Carrier(journal, run, back=True, fs=fs, on_progress=on_progress, stop=stop) as carrier:
+        try:
+            carrier = Carrier(journal, run, back=True, fs=fs, on_progress=on_progress, stop=stop)
+        except OSError as error:
+            raise UnsafeError(
+                f"the quarantine of run {run.name} cannot be written ({error.strerror or error}): nothing was moved"
+            ) from error
+        with carrier:
+            journal.set_state(run, RunState.UNDOING)
             carried = carrier.carry(returning)
         carried.refused[:0] = refused
         return Done(close(journal, run, fs), carried)
@@ -127,54 +136,75 @@ def undo(
 def purge(catalog: Catalog, run: RunRecord, *, fs: Fs | None = None) -> Done:
     """Delete what a run has in the quarantine, for good; what has changed there since stays.
 
+    What somebody has deleted there by hand counts as deleted.
+
     Raises:
-        PathError: the quarantine is not there.
+        PathError: the drive of the quarantine is not there.
+        UnsafeError: the quarantine cannot be written.
     """
     fs = fs or Fs()
-    with moving(catalog, fs) as journal:
+    with moving(catalog, fs) as journal, ExitStack() as closing:
         run = again(journal, run)
-        _require_folders(run, roots=False)
+        files: dict[int, JournalFile] = {}
+        for place in run.places:
+            if os.path.isdir(place.folder):
+                try:
+                    files[place.id] = JournalFile(place.folder, create=True)
+                except OSError as error:
+                    raise UnsafeError(
+                        f"the quarantine {display_path(place.folder)} cannot be written ({error.strerror or error}): "
+                        "nothing was deleted"
+                    ) from error
+                closing.callback(files[place.id].close)
+            elif not os.path.isdir(os.path.dirname(os.path.dirname(place.folder))):
+                raise PathError(f"the quarantine {display_path(place.folder)} is not there: connect its drive")
         journal.set_state(run, RunState.PURGING)
         carried = Carried()
-        files = {place.id: JournalFile(place.folder) for place in run.places}
         shots = journal.moves(run, MoveState.AWAY)
         for at in range(0, len(shots), _PURGE_BATCH_SHOTS):
             moves = [move for shot in shots[at : at + _PURGE_BATCH_SHOTS] for move in shot]
             journal.announce(moves, MoveState.DELETING)
             for move in moves:
-                try:
-                    delete(fs, move.destination, _in_quarantine(move))
-                except (RefusalError, OSError) as error:
-                    move.state, move.reason = MoveState.AWAY, str(error)
-                    carried.refused.append((move.destination, str(error)))
-                else:
-                    move.state = MoveState.DELETED
-                    carried.files += 1
-                    carried.size_bytes += move.size_bytes
+                _delete(move, fs, carried)
             journal.settle(run, moves)
             for place_id, file in files.items():
                 file.settle(move for move in moves if move.place_id == place_id)
-        for file in files.values():
-            file.close()
         return Done(close(journal, run, fs), carried)
+
+
+def _delete(move: MoveRecord, fs: Fs, carried: Carried) -> None:
+    try:
+        delete(fs, move.destination, _in_quarantine(move))
+    except GoneError:
+        move.state, move.reason = MoveState.DELETED, "was gone already"
+    except (RefusalError, OSError) as error:
+        move.state, move.reason = MoveState.AWAY, str(error)
+        carried.refused.append((move.destination, str(error)))
+    else:
+        move.state = MoveState.DELETED
+        carried.files += 1
+        carried.size_bytes += move.size_bytes
 
 
 def send_to_trash(catalog: Catalog, run: RunRecord) -> RunRecord:
     """Hand the run's folders to the system's bin, each as a whole, so that each can be restored as a whole.
 
     Raises:
-        UnsafeError: the bin does not take them; they are still in the quarantine.
+        UnsafeError: the bin does not take one of them; it is still in the quarantine.
     """
     with moving(catalog, Fs()) as journal:
         run = again(journal, run)
+        # Written down first: what is not in the bin can still be undone as it lies.
+        journal.set_state(run, RunState.TRASHED)
         for folder in {place.folder for place in run.places}:
             try:
                 to_trash(folder)
             except OSError as error:
+                if all(os.path.isdir(place.folder) for place in run.places):
+                    journal.set_state(run, RunState.SETTLED)
                 raise UnsafeError(
                     f"the system's bin does not take {display_path(folder)} ({error}): it stays there"
                 ) from error
-        journal.set_state(run, RunState.TRASHED)
         return again(journal, run)
 
 
@@ -214,23 +244,25 @@ def read_run(catalog: Catalog, path: Path) -> RunRecord:
             if run.places[0].folder not in [place.folder for place in known.places]:
                 raise UsageError(f"the catalog knows run {run.name} in another folder; use: rali undo {run.name}")
             return known
+        # The journal tells what was begun; only the disk tells how far it came.
         shots: dict[int, list[MoveRecord]] = {}
         for move in moves:
-            if move.state in (MoveState.LEAVING, MoveState.AWAY):
+            if move.state in (MoveState.LEAVING, MoveState.AWAY) and os.path.lexists(move.destination):
                 shots.setdefault(move.shot, []).append(move)
+        if not shots:
+            raise UsageError(
+                f"none of the photos in {display_path(path)} lie beside it: they are back, or this is not the journal "
+                "in the run's own folder"
+            )
         run = journal.begin(run)
-        taken_over: list[MoveRecord] = []
+        taken_over = [move for shot in shots.values() for move in shot]
         for shot in shots.values():
-            # The journal tells what was begun; only the disk tells how far it came.
-            here = [identity_of(move.source) for move in shot]
-            there = [identity_of(move.destination) for move in shot]
-            if not any(there):
-                continue
-            left = all(found is not None for found in there) and not any(here)
+            unfinished = run.mode == "move" and any(
+                identity_of(move.source) == Identity(move.inode, move.size_bytes, move.mtime_ns) for move in shot
+            )
             for move in shot:
-                move.place_id = run.places[0].id
-                move.state = MoveState.AWAY if left or run.mode != "move" else MoveState.LEAVING
-            taken_over += shot
+                move.place_id = run.places[move.place_id].id
+                move.state = MoveState.LEAVING if unfinished else MoveState.AWAY
         journal.add(run, taken_over)
         repair_runs(journal, Fs())
         return again(journal, run)
@@ -241,6 +273,8 @@ def read_run(catalog: Catalog, path: Path) -> RunRecord:
 
 def _quarantine(root: str, folder: str, to: Path | None) -> str:
     if to is not None:
+        if not os.path.isdir(to) and not os.path.isdir(os.path.dirname(os.path.realpath(to))):
+            raise PathError(f"{display_path(to)} is not there: connect its drive, or make the folder")
         return os.path.realpath(to)
     try:
         return quarantine_for(root, folder)
@@ -266,10 +300,13 @@ def _begin(journal: Journal, plan: CullPlan, mode: Mode, places: Sequence[tuple[
             )
             try:
                 for folder in {place.folder for place in run.places}:
-                    make_folders(fs, os.path.dirname(folder))
-                    fs.make_folder(folder)
+                    make_folders(fs, os.path.dirname(folder), _PRIVATE)
+                    fs.make_folder(folder, _PRIVATE)
             except OSError as error:
                 journal.drop(run)
+                for made in {place.folder for place in run.places} - {folder}:
+                    with suppress(OSError):
+                        fs.remove_folder(made)
                 another_run = isinstance(error, FileExistsError) and os.path.isdir(folder)
                 if not another_run:  # of another catalog
                     raise UnsafeError(
@@ -305,7 +342,7 @@ def _moves(plan: CullPlan, run: RunRecord, quarantines: dict[tuple[str, str], st
         ]
 
 
-def _require_folders(run: RunRecord, *, roots: bool = True) -> None:
+def _require_folders(run: RunRecord) -> None:
     for place in run.places:
         if not os.path.isdir(place.folder):
             if run.state is RunState.TRASHED:
@@ -313,11 +350,14 @@ def _require_folders(run: RunRecord, *, roots: bool = True) -> None:
                     f"run {run.name} is in the system's bin: restore the folder {display_path(place.folder)} from "
                     "there, then undo"
                 )
-            raise PathError(f"the quarantine {display_path(place.folder)} is not there: connect its drive")
+            raise PathError(
+                f"the quarantine {display_path(place.folder)} is not there: connect its drive; if you have deleted it: "
+                f"rali quarantine purge {run.name}"
+            )
         parent = os.path.dirname(place.root)
         gone = not os.path.isdir(place.root)
         # A folder on the same volume was removed and is made again; another volume's is more likely not mounted.
-        if roots and gone and not (os.path.isdir(parent) and os.stat(parent).st_dev == os.stat(place.folder).st_dev):
+        if gone and not (os.path.isdir(parent) and os.stat(parent).st_dev == os.stat(place.folder).st_dev):
             raise PathError(f"{display_path(place.root)} is not there: connect its drive, or make the folder")
 
 
@@ -327,6 +367,8 @@ def _why_not_back(shot: Sequence[MoveRecord], run: RunRecord) -> str | None:
     if run.mode != "move" and all(here):
         return ""
     for move, taken in zip(shot, here, strict=True):
+        if _is_unmounted(move, run):
+            return f"{display_path(os.path.dirname(move.source))} was on another disk: connect it"
         if taken:
             return f"there is another {display_path(os.path.basename(move.source))} by now; move it away and undo again"
         found = identity_of(move.destination)
@@ -338,6 +380,16 @@ def _why_not_back(shot: Sequence[MoveRecord], run: RunRecord) -> str | None:
         if found != expected:  # a quarantine that was restored from a backup, or lies on a disk without inodes
             move.away = (found.inode, found.mtime_ns)
     return None
+
+
+def _is_unmounted(move: MoveRecord, run: RunRecord) -> bool:
+    """Tell if a photo's own folder seems to be on the quarantine's disk, though the photo had to be copied to it."""
+    if run.mode != "move" or move.away is None:
+        return False
+    home = os.path.dirname(move.source)
+    while not os.path.isdir(home):
+        home = os.path.dirname(home)
+    return os.stat(home).st_dev == os.stat(os.path.dirname(move.destination)).st_dev
 
 
 def _in_quarantine(move: MoveRecord) -> Identity:

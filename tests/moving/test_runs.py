@@ -124,7 +124,7 @@ def test_a_quarantine_that_cannot_be_made_is_refused_and_nothing_moves(catalog: 
     blocker = put(root.parent / "blocked")
 
     with pytest.raises(UnsafeError, match="nothing was moved; use --to DIR"):
-        apply_plan(catalog, plan_of(root, [photo]), to=blocker / "x")
+        apply_plan(catalog, plan_of(root, [photo]), to=blocker)
     assert photo.exists()
     assert Journal(catalog).runs() == []
 
@@ -255,27 +255,125 @@ def test_a_shot_of_which_a_file_has_changed_since_the_plan_stays_whole(
     assert done.carried.shots == 1
 
 
-class SwapsBeforeUnlink(Fs):
-    """An editor saves over the photo between our two steps."""
+class Between(Fs):
+    """Something happens after the new names are made, before the old ones go."""
+
+    def __init__(self, act: Callable[[], None], *, at: str = "sync_folder") -> None:
+        self._act: Callable[[], None] | None = act
+        self._at = at
+        self._placed = False
+
+    def link(self, old: str, new: str) -> None:
+        """Note that a new name is made."""
+        super().link(old, new)
+        self._placed = True
+
+    def _happen(self, at: str) -> None:
+        if self._placed and at == self._at and self._act is not None:
+            self._act()
+            self._act = None
 
     def sync_folder(self, path: str) -> None:
-        """Save another file under the old name."""
-        photo = self.photo
-        if photo.exists() and photo.stat().st_nlink == 2:
-            put(photo.with_name("edited"), "edited").replace(photo)
+        """Act before it."""
+        self._happen("sync_folder")
         super().sync_folder(path)
 
-    def __init__(self, photo: Path) -> None:
-        self.photo = photo
+    def rename(self, old: str, new: str) -> None:
+        """Act before it."""
+        self._happen("rename")
+        super().rename(old, new)
 
 
-def test_an_edit_between_the_two_steps_is_kept(catalog: Catalog, root: Path) -> None:
+@pytest.mark.parametrize("at", ["sync_folder", "rename"])
+def test_an_edit_between_the_two_steps_is_kept(catalog: Catalog, root: Path, at: str) -> None:
     photo = put(root / "1.jpg")
     plan = plan_of(root, [photo])
 
-    apply_plan(catalog, plan, fs=SwapsBeforeUnlink(photo))
+    done = apply_plan(catalog, plan, fs=Between(lambda: save_over(photo), at=at))
 
     assert photo.read_text() == "edited"
+    assert len(done.carried.refused) == 1
+    assert set(os.listdir(root)) == {"1.jpg"}
+    (run,) = Journal(catalog).runs()  # the version before the edit is on record
+    assert (folder_of(done) / "1.jpg").read_text() == "1.jpg"
+    assert run.away == 1
+
+
+def save_over(photo: Path) -> None:
+    """Save as careful programs do: under another name first."""
+    put(photo.with_name("edited"), "edited").replace(photo)
+
+
+def test_a_photo_whose_new_name_is_taken_away_keeps_its_old_one(catalog: Catalog, root: Path) -> None:
+    photo = put(root / "1.jpg")
+
+    def clean_up() -> None:
+        shutil.rmtree(root.parent / ".rali-quarantine")
+
+    done = apply_plan(catalog, plan_of(root, [photo]), fs=Between(clean_up, at="sync_folder"))
+
+    assert photo.read_text() == "1.jpg"
+    assert done.carried.files == 0
+
+
+def test_undo_keeps_the_quarantined_file_if_the_restored_one_is_replaced_at_once(catalog: Catalog, root: Path) -> None:
+    photo = put(root / "1.jpg")
+    done = apply_plan(catalog, plan_of(root, [photo]))
+
+    undone = undo(catalog, run_of(done), fs=Between(lambda: save_over(photo)))
+
+    assert photo.read_text() == "edited"
+    assert (folder_of(done) / "1.jpg").read_text() == "1.jpg"
+    assert len(undone.carried.refused) == 1
+
+
+def test_a_file_saved_over_a_reserved_name_is_kept(catalog: Catalog, root: Path) -> None:
+    photo = put(root / "1.jpg")
+    done = apply_plan(catalog, plan_of(root, [photo]), fs=NoLinksFs())
+
+    class Saves(NoLinksFs):
+        def sync_folder(self, path: str) -> None:
+            if photo.exists() and not photo.stat().st_size:
+                put(photo, "saved into it")
+            super().sync_folder(path)
+
+    undo(catalog, run_of(done), fs=Saves())
+
+    assert photo.read_text() == "saved into it"
+    assert (folder_of(done) / "1.jpg").read_text() == "1.jpg"
+
+
+def test_a_link_that_is_made_and_reported_as_failed_doubles_nothing(catalog: Catalog, root: Path) -> None:
+    class Flaky(Fs):
+        def link(self, old: str, new: str) -> None:
+            super().link(old, new)
+            raise OSError(errno.EIO, "Input/output error")
+
+    photo = put(root / "1.jpg")
+
+    apply_plan(catalog, plan_of(root, [photo]), fs=Flaky())
+
+    assert photo.read_text() == "1.jpg"
+    assert not (root.parent / ".rali-quarantine").exists()
+
+
+def test_stars_given_during_a_long_run_hold_the_shot(
+    catalog: Catalog, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rali.moving.carrier.BATCH_SHOTS", 1)
+    monkeypatch.setattr("rali.moving.carrier._LOOK_AGAIN_S", 0.0)
+    photos = [put(root / "1.jpg"), put(root / "2.jpg")]
+
+    done = apply_plan(
+        catalog, plan_of(root, *([p] for p in photos)), on_progress=lambda _: void(put(root / "2.xmp", "stars"))
+    )
+
+    assert set(os.listdir(root)) == {"2.jpg", "2.xmp"}
+    assert "2.xmp has come beside it" in done.carried.refused[0][1]
+
+
+def void(_: object) -> None:
+    """Do nothing."""
 
 
 def test_no_empty_file_is_left_when_a_photo_is_taken_away_while_its_name_is_held(catalog: Catalog, root: Path) -> None:
@@ -425,7 +523,16 @@ def test_the_journal_is_written_before_the_first_link_and_folders_are_synced_bet
 
     moving = [step for step in seen if not step.endswith(" 0")]
     assert [step for step in seen if step.startswith("link")] == ["link 2", "link 2"]
-    assert moving == ["link 2", "link 2", "sync_folder 2", "unlink 2", "unlink 2", "sync_folder 2"]
+    assert moving == [
+        "link 2",
+        "link 2",
+        "sync_folder 2",
+        "rename 2",
+        "unlink 2",
+        "rename 2",
+        "unlink 2",
+        "sync_folder 2",
+    ]
 
 
 def _leaving(catalog: Catalog, run: RunRecord) -> list[Any]:
@@ -541,6 +648,54 @@ def test_a_journal_whose_last_line_was_cut_short_is_read(catalog: Catalog, root:
     assert photo.exists()
 
 
+def test_a_journal_that_was_written_on_after_a_cut_line_is_read(catalog: Catalog, root: Path) -> None:
+    photos = [put(root / "1.jpg"), put(root / "2.jpg")]
+    done = apply_plan(catalog, plan_of(root, *([photo] for photo in photos)))
+    with (folder_of(done) / JOURNAL_NAME).open("a") as journal:
+        journal.write('{"state": "away", ')
+    undo(catalog, run_of(done), only="1.jpg")
+
+    with Catalog(root.parent / "new.db") as other:
+        undo(other, read_run(other, folder_of(done) / JOURNAL_NAME))
+    assert all(photo.exists() for photo in photos)
+
+
+def test_a_shot_that_got_another_name_in_the_quarantine_comes_back_from_the_journal(
+    catalog: Catalog, root: Path
+) -> None:
+    photo = put(root / "1.jpg")
+    done = apply_plan(catalog, plan_of(root, [photo]), fs=Busy())
+
+    with Catalog(root.parent / "new.db") as other:
+        undone = undo(other, read_run(other, folder_of(done) / JOURNAL_NAME))
+    assert photo.read_text() == "1.jpg"
+    assert undone.carried.refused == []
+
+
+def test_a_journal_without_its_photos_is_refused_and_its_folder_left_alone(catalog: Catalog, root: Path) -> None:
+    done = apply_plan(catalog, plan_of(root, [put(root / "1.jpg")]))
+    desktop = root.parent / "Desktop"
+    (desktop / "empty").mkdir(parents=True)
+    shutil.copy(folder_of(done) / JOURNAL_NAME, desktop)
+
+    with Catalog(root.parent / "new.db") as other, pytest.raises(UsageError, match="not the journal"):
+        read_run(other, desktop / JOURNAL_NAME)
+    assert set(os.listdir(desktop)) == {JOURNAL_NAME, "empty"}
+
+
+def test_without_a_catalog_a_name_that_is_taken_at_home_is_reported(catalog: Catalog, root: Path) -> None:
+    photos = [put(root / "1.jpg"), put(root / "2.jpg")]
+    done = apply_plan(catalog, plan_of(root, *([photo] for photo in photos)))
+    elsewhere = root.parent / "backup"
+    shutil.copytree(folder_of(done), elsewhere)
+    put(root / "1.jpg", "a new one")
+
+    with Catalog(root.parent / "new.db") as other:
+        undone = undo(other, read_run(other, elsewhere / JOURNAL_NAME))
+    assert "another 1.jpg" in undone.carried.refused[0][1]
+    assert {path.name: path.read_text() for path in root.iterdir()} == {"1.jpg": "a new one", "2.jpg": "2.jpg"}
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -625,7 +780,129 @@ def test_a_run_in_the_bin_can_be_restored_from_there_and_undone(
     assert photo.read_text() == "1.jpg"
 
 
+def test_a_quarantine_deleted_by_hand_can_be_taken_off_the_books(catalog: Catalog, root: Path) -> None:
+    done = apply_plan(catalog, plan_of(root, [put(root / "1.jpg")]))
+    shutil.rmtree(root.parent / ".rali-quarantine")
+    with pytest.raises(PathError, match="rali quarantine purge"):
+        undo(catalog, run_of(done))
+
+    purge(catalog, run_of(done))
+
+    with pytest.raises(UsageError, match="nothing to undo"):
+        find_run(catalog, None)
+
+
+def test_a_killed_purge_says_what_it_deleted(catalog: Catalog, root: Path) -> None:
+    photos = [put(root / f"{number}.jpg") for number in range(3)]
+    done = apply_plan(catalog, plan_of(root, *([photo] for photo in photos)))
+
+    class Dies(Fs):
+        def unlink(self, path: str) -> None:
+            if path.endswith("2.jpg"):
+                os._exit(KILLED)
+            super().unlink(path)
+
+    def work() -> None:
+        with Catalog(catalog.path) as own:
+            purge(own, run_of(done), fs=Dies())
+
+    assert run_in_child(work) == KILLED
+    (notice,) = recover(catalog)
+    assert "2 files had just been deleted" in notice
+    undo(catalog, run_of(done))
+    assert os.listdir(root) == ["2.jpg"]
+
+
+def test_a_time_that_the_quarantines_disk_cannot_keep_comes_back(catalog: Catalog, root: Path, tmp_path: Path) -> None:
+    class Fat(Fs):
+        def link(self, old: str, new: str) -> None:
+            if ".rali-partial" not in old:
+                raise OSError(errno.EXDEV, "Invalid cross-device link")
+            super().link(old, new)
+
+        def copy_attributes(self, old: str, new: str) -> None:
+            super().copy_attributes(old, new)
+            os.utime(new, ns=(0, os.stat(new).st_mtime_ns // 2_000_000_000 * 2_000_000_000))
+
+    photo = put(root / "1.jpg")
+    os.utime(photo, ns=(0, 1_600_000_001_123_456_789))
+    before = tree(root)
+    done = apply_plan(catalog, plan_of(root, [photo]), fs=Fat())
+    with catalog.writing() as connection:  # as if it had been copied to another disk, which is there
+        connection.execute("UPDATE runs SET mode = 'copy'")
+
+    undo(catalog, run_of(done), fs=Fat())
+
+    assert tree(root) == before
+
+
+def test_what_was_copied_from_a_disk_that_is_not_there_stays(catalog: Catalog, root: Path) -> None:
+    class Crosses(Fs):
+        def link(self, old: str, new: str) -> None:
+            if ".rali-partial" not in old:
+                raise OSError(errno.EXDEV, "Invalid cross-device link")
+            super().link(old, new)
+
+    done = apply_plan(catalog, plan_of(root, [put(root / "1.jpg")]), fs=Crosses())
+
+    undone = undo(catalog, run_of(done))  # home is on the quarantine's disk now, as a bare mount point is
+
+    assert os.listdir(root) == []
+    assert "was on another disk" in undone.carried.refused[0][1]
+
+
+def test_a_quarantine_that_cannot_be_written_does_not_hold_up_others(catalog: Catalog, root: Path) -> None:
+    photos = [put(root / "1.jpg"), put(root / "2.jpg")]
+    plans = [plan_of(root, [photo]) for photo in photos]
+
+    class Dies(Fs):
+        def link(self, old: str, new: str) -> None:
+            os._exit(KILLED)
+
+    def work() -> None:
+        with Catalog(catalog.path) as own:
+            apply_plan(own, plans[0], fs=Dies())
+
+    assert run_in_child(work) == KILLED
+    (run,) = Journal(catalog).runs()
+    journal = Path(run.places[0].folder) / JOURNAL_NAME
+    journal.unlink()
+    journal.mkdir()  # cannot be opened for writing, even by root
+
+    assert "cannot be repaired now" in recover(catalog)[0]
+    done = apply_plan(catalog, plans[1])
+
+    assert done.carried.shots == 1
+
+
+def test_one_folder_under_two_paths_is_no_trap(catalog: Catalog, root: Path) -> None:
+    photos = [put(root / "a" / "1.jpg"), put(root / "b" / "2.jpg")]
+    plan = plan_of(root, *([photo] for photo in photos))
+    photos[1].rename(root / "a" / "2.jpg")
+    (root / "b").rmdir()
+    (root / "b").symlink_to(root / "a")
+
+    assert apply_plan(catalog, plan).carried.shots == 2
+
+
 # --- two at once ----------
+
+
+def test_a_catalog_under_two_names_is_one(catalog: Catalog, root: Path) -> None:
+    linked = root.parent / "linked.db"
+    linked.symlink_to(catalog.path)
+    photo = put(root / "1.jpg")
+    notices: list[str] = []
+
+    def look() -> None:
+        with Catalog(linked) as other:
+            notices.extend(recover(other))
+
+    done = apply_plan(catalog, plan_of(root, [photo]), fs=Between(look))
+
+    assert notices == []
+    assert done.carried.files == 1
+
 
 CULLS = """
 import sys

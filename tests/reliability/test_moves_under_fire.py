@@ -80,7 +80,7 @@ class Wedding:
         return contents(self.root, *([self.quarantine] if self.quarantine.exists() else []))
 
     def leftovers(self) -> list[Path]:
-        return [path for folder in (self.root, self.quarantine) for path in folder.rglob(".rali-partial*")]
+        return [path for folder in (self.root, self.quarantine) for path in folder.rglob(".rali-[pa]*-*")]
 
 
 KINDS = ["same device", "other device", "no hard links", "other device, no hard links"]
