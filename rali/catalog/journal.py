@@ -89,6 +89,7 @@ class MoveRecord:
         source, destination: its own path, and the one in the quarantine.
         inode, size_bytes, mtime_ns: the file as the plan saw it.
         away: inode and time of the copy in the quarantine, where it is a copy.
+        crossed: the quarantine was on another disk than the photo.
         back: the same of a copy that came back.
         reserved: its new name may be held by an empty file of ours.
     """
@@ -102,6 +103,7 @@ class MoveRecord:
     mtime_ns: int
     id: int = 0
     away: tuple[int, int] | None = None
+    crossed: bool = False
     back: tuple[int, int] | None = None
     reserved: bool = False
     state: MoveState = MoveState.LEAVING
@@ -168,8 +170,8 @@ class Journal:
             connection.executemany(
                 """
                 INSERT INTO moves (id, run_id, place_id, shot, source, destination, inode, size_bytes, mtime_ns,
-                    away_inode, away_mtime_ns, state, reason)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    away_inode, away_mtime_ns, crossed, state, reason)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 [
                     (
@@ -183,6 +185,7 @@ class Journal:
                         move.size_bytes,
                         move.mtime_ns,
                         *_pair(move.away),
+                        move.crossed,
                         move.state,
                         move.reason,
                     )
@@ -195,10 +198,11 @@ class Journal:
         with self._writing() as connection:
             connection.execute(
                 """
-                UPDATE moves SET away_inode = ?, away_mtime_ns = ?, back_inode = ?, back_mtime_ns = ?, reserved = ?
+                UPDATE moves SET
+                    away_inode = ?, away_mtime_ns = ?, crossed = ?, back_inode = ?, back_mtime_ns = ?, reserved = ?
                 WHERE id = ?
                 """,
-                (*_pair(move.away), *_pair(move.back), move.reserved, move.id),
+                (*_pair(move.away), move.crossed, *_pair(move.back), move.reserved, move.id),
             )
 
     def rename(self, moves: Sequence[MoveRecord]) -> None:
@@ -240,13 +244,13 @@ class Journal:
         for row in self._rows(
             f"""
             SELECT place_id, shot, source, destination, inode, size_bytes, mtime_ns, id, away_inode, away_mtime_ns,
-                back_inode, back_mtime_ns, reserved, state, reason
+                crossed, back_inode, back_mtime_ns, reserved, state, reason
             FROM moves WHERE run_id = ? AND state IN ({", ".join("?" * len(states))}) ORDER BY shot, id
             """,
             (run.id, *states),
         ):
             place_id, shot, source, destination, inode, size_bytes, mtime_ns, move_id, *rest = row
-            away_inode, away_mtime_ns, back_inode, back_mtime_ns, reserved, state, reason = rest
+            away_inode, away_mtime_ns, crossed, back_inode, back_mtime_ns, reserved, state, reason = rest
             move = MoveRecord(
                 place_id,
                 shot,
@@ -257,6 +261,7 @@ class Journal:
                 mtime_ns,
                 move_id,
                 None if away_inode is None else (unsigned(away_inode), away_mtime_ns),
+                bool(crossed),
                 None if back_inode is None else (unsigned(back_inode), back_mtime_ns),
                 bool(reserved),
                 MoveState(state),

@@ -153,6 +153,7 @@ def create_marks_and_runs(db: Database) -> None:
             mtime_ns INTEGER NOT NULL,
             away_inode INTEGER,           -- the file in the quarantine, where it is a copy
             away_mtime_ns INTEGER,
+            crossed INTEGER NOT NULL DEFAULT 0,  -- the quarantine was on another disk
             back_inode INTEGER,           -- the file that came back, where it is a copy
             back_mtime_ns INTEGER,
             reserved INTEGER NOT NULL DEFAULT 0, -- its new name may be held by an empty file of ours

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rali.errors import UsageError
@@ -64,6 +64,7 @@ class FolderOnDisk:
     error: str | None = None
 
     def __post_init__(self) -> None:
+        self._by_stem: dict[str, list[str]] | None = None
         self._prefix = os.path.join(self.path, "")
         try:
             self.shots = shots_in(self.path, also=self.also)
@@ -112,7 +113,8 @@ class FolderOnDisk:
             cached: name -> the catalog's JSON for the file as it is now, so that it need not be opened.
         """
         found: dict[str, str] = {}
-        for place, name in enumerate(names):
+        names = list(names)
+        for place, name in enumerate([*names, *self._sidecars_beside(names)]):
             text = cached.get(name)
             if text == "{}":
                 continue
@@ -120,6 +122,19 @@ class FolderOnDisk:
                 shown = display_path(name)
                 found.setdefault(rule, f"{detail} in {shown}" if place and shown not in detail else detail)
         return found
+
+    def _sidecars_beside(self, names: Sequence[str]) -> list[str]:
+        """Return sidecars that bear a shot's name and belong to another: whose stars they are, nobody can tell."""
+        if self._by_stem is None:
+            self._by_stem = {}
+            for leader in self.shots:
+                self._by_stem.setdefault(os.path.splitext(leader)[0], []).append(leader)
+        others = self._by_stem.get(os.path.splitext(names[0])[0], [])
+        return (
+            [name for leader in others if leader != names[0] for name in self.shots[leader] if name not in names]
+            if len(others) > 1
+            else []
+        )
 
     def _work_in(self, name: str) -> Mapping[str, str]:
         try:

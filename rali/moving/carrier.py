@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from rali.catalog.journal import Journal, MoveRecord, MoveState, RunRecord
-from rali.moving.mover import Mover, Step, Transfer
+from rali.moving.mover import Mover, Step, Transfer, crosses_devices
 from rali.moving.moves import ENDS_A_RUN, Fs, Identity, RefusalError, TakenError, locked_folders, sync_folders
 from rali.moving.quarantine import JournalFile, free_names
 from rali.photos.photo import display_path
@@ -305,6 +305,7 @@ class Carrier:
                 move.back = pair
             else:
                 move.away = pair
+                move.crossed = crosses_devices(transfer.source, transfer.target)
         self._journal.note(move)
         file = self._files.get(self._folders[move.place_id])
         if file is not None and not self._back:

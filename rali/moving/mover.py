@@ -163,7 +163,9 @@ class Mover:
                 raise
             if isinstance(error, FileExistsError):
                 raise TakenError(_taken(transfer.target)) from error
-            crosses = error.errno == errno.EXDEV or (error.errno in _NO_LINKS and _crosses_devices(transfer))
+            crosses = error.errno == errno.EXDEV or (
+                error.errno in _NO_LINKS and crosses_devices(transfer.source, transfer.target)
+            )
             if not crosses and error.errno not in _NO_LINKS:
                 raise
             if self.keeps_source:
@@ -377,8 +379,9 @@ class Mover:
             self.fs.unlink(partial)
 
 
-def _crosses_devices(transfer: Transfer) -> bool:
-    return os.lstat(transfer.source).st_dev != os.stat(os.path.dirname(transfer.target)).st_dev
+def crosses_devices(source: str, target: str) -> bool:
+    """Tell if a file would go to another disk."""
+    return os.lstat(source).st_dev != os.stat(os.path.dirname(target)).st_dev
 
 
 def _same_file(one: str, other: str) -> bool:

@@ -143,7 +143,7 @@ class JournalFile:
         if move.away is not None:
             inode, mtime_ns = move.away
             to = self._relative(move)
-            self._write([{"copied": to, "inode": inode, "mtime_ns": mtime_ns}])
+            self._write([{"copied": to, "inode": inode, "mtime_ns": mtime_ns, "crossed": move.crossed}])
 
     def settle(self, moves: Iterable[MoveRecord]) -> None:
         """Write what became of files."""
@@ -194,7 +194,9 @@ def read_journal(path: Path) -> tuple[RunRecord, list[MoveRecord]]:
                 # Written again, where the first name in the quarantine was taken.
                 by_source[move.source] = by_name[document["to"]] = move
             elif "copied" in document:
-                by_name[document["copied"]].away = (int(document["inode"]), int(document["mtime_ns"]))
+                move = by_name[document["copied"]]
+                move.away = (int(document["inode"]), int(document["mtime_ns"]))
+                move.crossed = document["crossed"] is True
             elif "state" in document:
                 by_name[document["to"]].state = MoveState(document["state"])
         except (ValueError, KeyError, TypeError) as error:

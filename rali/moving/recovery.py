@@ -97,10 +97,10 @@ def _repair(journal: Journal, run: RunRecord, shots: Sequence[Sequence[MoveRecor
     close(journal, run, fs)
     if not shots:
         return []
-    done = "came back" if back else "were moved"
+    done, not_done = ("are back", "still away") if back else ("moved", "in their place")
     return [
-        f"Run {run.name} was interrupted: of {len(shots):,} photos it was at, {carried.shots:,} {done} and the others "
-        "stayed. Nothing is lost"
+        f"Run {run.name} was interrupted. Of the {len(shots):,} photos that it was just at, {carried.shots:,} {done} "
+        f"and {len(shots) - carried.shots:,} are {not_done}; nothing is lost. What it had not come to is as it was"
     ]
 
 

@@ -367,24 +367,26 @@ def _why_not_back(shot: Sequence[MoveRecord], run: RunRecord) -> str | None:
     if run.mode != "move" and all(here):
         return ""
     for move, taken in zip(shot, here, strict=True):
-        if _is_unmounted(move, run):
+        if _is_unmounted(move):
             return f"{display_path(os.path.dirname(move.source))} was on another disk: connect it"
         if taken:
             return f"there is another {display_path(os.path.basename(move.source))} by now; move it away and undo again"
         found = identity_of(move.destination)
+        place = f"; what there is of this shot lies in {display_path(os.path.dirname(move.destination))}"
+        name = display_path(os.path.basename(move.destination))
         if found is None:
-            return f"{display_path(move.destination)} is not in the quarantine any more"
+            return f"{name} is not in the quarantine any more{place}"
         expected = _in_quarantine(move)
         if found != expected and not found.alike(expected):
-            return f"{display_path(move.destination)} was changed in the quarantine; move it back by hand"
+            return f"{name} was changed in the quarantine: move it back by hand{place}"
         if found != expected:  # a quarantine that was restored from a backup, or lies on a disk without inodes
             move.away = (found.inode, found.mtime_ns)
     return None
 
 
-def _is_unmounted(move: MoveRecord, run: RunRecord) -> bool:
-    """Tell if a photo's own folder seems to be on the quarantine's disk, though the photo had to be copied to it."""
-    if run.mode != "move" or move.away is None:
+def _is_unmounted(move: MoveRecord) -> bool:
+    """Tell if a photo's own folder seems to be on the quarantine's disk, though it was on another."""
+    if not move.crossed:
         return False
     home = os.path.dirname(move.source)
     while not os.path.isdir(home):

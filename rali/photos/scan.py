@@ -29,6 +29,8 @@ SKIPPED_FOLDERS = frozenset(
 # Lies in every folder that a cull moved photos into: what is culled is neither scored nor culled again.
 JOURNAL_NAME = ".rali-journal.jsonl"
 
+_APPLE_SUFFIXES = frozenset({".mov", ".aae"})
+
 
 @dataclass
 class Scan:
@@ -251,7 +253,8 @@ def group_shots(photos: Iterable[str], sidecars: Iterable[str]) -> dict[str, tup
 
     A RAW and a JPEG or HEIC of the same stem are one shot, led by the JPEG, else the HEIC, else the RAW. Without a
     RAW every picture is its own shot: a JPEG and a PNG of one name are two pictures. A sidecar belongs to the file
-    that it names in full (``IMG.CR3.xmp``), else to the shot of its stem (``IMG.xmp``).
+    that it names in full (``IMG.CR3.xmp``), else to the shot of its stem (``IMG.xmp``; ``IMG.CR3.xmp`` where the RAW
+    is gone).
     """
     by_stem: dict[str, list[str]] = {}
     names = list(photos)
@@ -271,11 +274,15 @@ def group_shots(photos: Iterable[str], sidecars: Iterable[str]) -> dict[str, tup
         if leader_of[name] != name:
             companions[leader_of[name]].append(name)
     for sidecar in sidecars:
-        stem = os.path.splitext(sidecar)[0]
+        stem, suffix = os.path.splitext(sidecar)
         owner = leader_of.get(stem)
+        if owner is None and stem not in by_stem and _suffix(stem) in PHOTO_SUFFIXES:
+            stem = os.path.splitext(stem)[0]  # IMG.CR3.xmp, where the RAW was deleted and the JPEG kept
         if owner is None and stem in by_stem:
-            # Of several pictures with one stem, a RAW's shot takes it first, then a JPEG, then the first by name.
-            owner = leader_of[min(by_stem[stem], key=_sidecar_rank)]
+            # Of several pictures with one stem, a RAW's shot takes it first, then a JPEG, then the first by name; but
+            # Apple's films and edits belong to the HEIC.
+            rank = _apple_rank if suffix.lower() in _APPLE_SUFFIXES else _sidecar_rank
+            owner = leader_of[min(by_stem[stem], key=rank)]
         if owner is not None:
             companions[owner].append(sidecar)
     return {leader: tuple(sorted(others)) for leader, others in companions.items()}
@@ -320,6 +327,10 @@ def _suffix(name: str) -> str:
 
 def _is_raw(name: str) -> bool:
     return _suffix(name) in RAW_SUFFIXES
+
+
+def _apple_rank(name: str) -> tuple[bool, tuple[bool, bool, str]]:
+    return (_suffix(name) not in HEIF_SUFFIXES, _sidecar_rank(name))
 
 
 def _sidecar_rank(name: str) -> tuple[bool, bool, str]:

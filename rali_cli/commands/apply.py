@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rali.culling.plan import CullPlan, HeldBack
     from rali.moving.runs import Done
 
-_SHOWN = 20
 _DOING = {"move": "Moving", "copy": "Copying", "hardlink": "Linking"}
 _DONE = {"move": "Moved", "copy": "Copied", "hardlink": "Linked"}
 
@@ -94,6 +93,7 @@ def apply(
     hardlink: options.HardLink = False,
     to_trash: options.ToTrash = False,
     no_protect: options.NoProtect = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many photos to show; all are moved.")] = 20,
     db: options.Db = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -109,7 +109,7 @@ def apply(
         dropped = plan.held_back[len(loaded.held_back) :]
         if not as_json:
             out = render.console()
-            plan_view.print_plan(out, plan, _SHOWN, mode=chosen.mode)
+            plan_view.print_plan(out, plan, count, mode=chosen.mode)
             out.print()
             if dropped:
                 plan_view.print_held_back(out, "Dropped since the plan was made", dropped)

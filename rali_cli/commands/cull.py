@@ -128,6 +128,7 @@ def _read_list(source: str, *, null: bool) -> tuple[str, ...]:
 
     Raises:
         PathError: the file cannot be read.
+        UsageError: there is no path in it.
     """
     from rali.photos.photo import display_path
 
@@ -136,7 +137,10 @@ def _read_list(source: str, *, null: bool) -> tuple[str, ...]:
     except OSError as error:
         raise PathError(f"the list {display_path(source)} cannot be read: {error.strerror or error}") from error
     ends = b"\0" if null or source == "-0" or b"\0" in data else b"\n"
-    return tuple(os.fsdecode(path) for path in data.split(ends) if path)
+    listed = tuple(os.fsdecode(path) for path in data.split(ends) if path)
+    if not listed:
+        raise UsageError("the list of --from is empty: there is nothing to cull")
+    return listed
 
 
 def _print_plan(plan: CullPlan, count: int, way: Way) -> None:

@@ -42,10 +42,12 @@ def _mark(photos: list[Path], mark: Mark | None, words: str, hint: str, db: Path
     from rali_cli import render
 
     with open_catalog(load_settings({"db": db}).db) as catalog:
+        before = catalog.marked(mark) if mark is not None else set()
         result = mark_photos(catalog, photos, mark)
+        copies = sorted(catalog.marked(mark) - before - set(result.marked)) if mark is not None else []
     if as_json:
         refused = [{"path": refusal.path, "reason": refusal.reason} for refusal in result.refused]
-        render.print_json({"mark": mark, "marked": list(result.marked), "refused": refused})
+        render.print_json({"mark": mark, "marked": list(result.marked), "copies": copies, "refused": refused})
     elif result.marked:
         out = render.console()
         out.print(f"{words}: {render.counted(len(result.marked), 'photo')}")
@@ -53,6 +55,10 @@ def _mark(photos: list[Path], mark: Mark | None, words: str, hint: str, db: Path
             out.print(f"  {render.short_path(path)}", soft_wrap=True)
         if len(result.marked) > _SHOWN:
             out.print(f"  ... and {len(result.marked) - _SHOWN:,} more")
+        if copies:
+            out.print(f"Marked with it, for it is the same content: {render.counted(len(copies), 'photo')}")
+            for path in copies[:_SHOWN]:
+                out.print(f"  {render.short_path(path)}", soft_wrap=True)
         if hint:
             out.print(hint)
     for refusal in result.refused:

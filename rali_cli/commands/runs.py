@@ -66,10 +66,17 @@ def undo(
     """Bring what a run moved back under its old names; nothing that lies there now is overwritten."""
     from rali.moving.runs import find_run
     from rali.moving.runs import undo as undo_run
+    from rali.photos.photo import display_path
 
     if name is not None and journal is not None:
         raise UsageError("give the run's name or --journal, not both")
-    with open_catalog(load_settings({"db": db}).db, create=journal is not None) as catalog:
+    file = load_settings({"db": db}).db
+    if journal is None and not file.exists():
+        raise UsageError(
+            f"there is no catalog at {display_path(file)}; bring photos back from the journal that lies beside them: "
+            "rali undo --journal .rali-quarantine/RUN"
+        )
+    with open_catalog(file, create=journal is not None) as catalog:
         run = find_run(catalog, name) if journal is None else _run_of(catalog, journal)
         if not run.away:
             _print_nothing_away(run, as_json)

@@ -28,6 +28,7 @@ def test_a_sidecar_stands_for_its_photo(rali: Callable[..., Any], wedding: Path)
     assert json.loads(rali("reject", wedding / "IMG_01.mov", "--json").out) == {
         "mark": "reject",
         "marked": [str(wedding / "IMG_01.jpg")],
+        "copies": [],
         "refused": [],
     }
 

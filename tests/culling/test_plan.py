@@ -230,6 +230,20 @@ def test_stars_given_after_the_scoring_protect(library: Library, sidecar: str) -
     assert library.names(library.plan(no_protect=["rating"])) == ["IMG.jpg", "b.jpg"]
 
 
+def test_stars_protect_every_picture_that_they_may_be_meant_for(library: Library) -> None:
+    library.score({"IMG.jpg": 10, "IMG.png": 20, "b.jpg": 30})
+    library.write("IMG.xmp", data=STARS)
+
+    assert library.held(library.plan()) == {"IMG.jpg": "rating", "IMG.png": "rating"}
+
+
+def test_stars_of_a_raw_that_is_gone_protect_its_jpeg(library: Library) -> None:
+    library.score({"IMG.jpg": 10, "b.jpg": 20})
+    library.write("IMG.NEF.xmp", data=STARS)
+
+    assert library.held(library.plan()) == {"IMG.jpg": "rating"}
+
+
 def test_stars_inside_the_raw_protect_its_jpeg(library: Library) -> None:
     library.write("IMG.DNG", data=STARS)
     library.score({"IMG.jpg": 10})

@@ -828,8 +828,6 @@ def test_a_time_that_the_quarantines_disk_cannot_keep_comes_back(catalog: Catalo
     os.utime(photo, ns=(0, 1_600_000_001_123_456_789))
     before = tree(root)
     done = apply_plan(catalog, plan_of(root, [photo]), fs=Fat())
-    with catalog.writing() as connection:  # as if it had been copied to another disk, which is there
-        connection.execute("UPDATE runs SET mode = 'copy'")
 
     undo(catalog, run_of(done), fs=Fat())
 
@@ -845,6 +843,8 @@ def test_what_was_copied_from_a_disk_that_is_not_there_stays(catalog: Catalog, r
 
     done = apply_plan(catalog, plan_of(root, [put(root / "1.jpg")]), fs=Crosses())
 
+    with catalog.writing() as connection:
+        connection.execute("UPDATE moves SET crossed = 1")
     undone = undo(catalog, run_of(done))  # home is on the quarantine's disk now, as a bare mount point is
 
     assert os.listdir(root) == []
@@ -912,9 +912,11 @@ from test_runs import plan_of
 from rali.catalog.catalog import Catalog
 from rali.moving.runs import apply_plan
 root, to, db = map(Path, sys.argv[2:])
+plan = plan_of(root, *([photo] for photo in sorted(root.iterdir())))
+print("planned", flush=True)
+sys.stdin.readline()
 with Catalog(db) as catalog:
-    done = apply_plan(catalog, plan_of(root, *([photo] for photo in sorted(root.iterdir()))), to=to)
-    print(done.carried.shots)
+    print(apply_plan(catalog, plan, to=to).carried.shots)
 """
 
 
@@ -930,11 +932,19 @@ def test_two_processes_with_equal_names_lose_none(root: Path, catalogs: int, fol
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", CULLS, TESTS, roots[at % folders], to, root.parent / f"{at % catalogs}.db"],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         for at in range(2)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "planned\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
     counts = [int(process.communicate(timeout=25)[0]) for process in processes]
 
     assert contents(root, to) == before

@@ -343,6 +343,10 @@ def test_a_glob_matches_a_named_file_by_its_name() -> None:
         ("I.NEF I.jpg I.png", "I.xmp", {"I.jpg": "I.NEF I.xmp", "I.png": ""}),
         ("I.NEF I.png", "I.xmp", {"I.NEF": "I.xmp", "I.png": ""}),
         ("I.jpg I.png", "I.png.xmp", {"I.jpg": "", "I.png": "I.png.xmp"}),
+        # Of a live photo and the JPEG made of it, the film and the edits are the HEIC's.
+        ("I.HEIC I.JPG", "I.MOV I.AAE I.xmp", {"I.HEIC": "I.AAE I.MOV", "I.JPG": "I.xmp"}),
+        # The RAW was deleted, and its stars are the JPEG's now.
+        ("I.JPG", "I.NEF.xmp", {"I.JPG": "I.NEF.xmp"}),
         # A sidecar of nobody belongs to nobody.
         ("I.jpg", "J.xmp J.jpg.xmp", {"I.jpg": ""}),
         ("I.1.jpg", "I.xmp", {"I.1.jpg": ""}),
