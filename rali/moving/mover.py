@@ -258,6 +258,8 @@ class Mover:
                 self._check(transfer)
                 self._take_away(transfer)
             except (GoneError, FileNotFoundError) as error:
+                if look(transfer.source) is not None or look(self._aside(transfer, transfer.source)) is not None:
+                    raise
                 # Somebody else took the old name away. If another name holds the file, ours would double it.
                 if transfer.copied is None and os.lstat(transfer.target).st_nlink > 1:
                     self.fs.unlink(transfer.target)
@@ -301,8 +303,8 @@ class Mover:
 
     def _put_back(self, transfer: Transfer) -> None:
         self._return_aside(transfer, transfer.source)
+        self._remove_leftover(self._partial(os.path.dirname(transfer.target), transfer))
         if transfer.step is Step.WAITING:
-            self._remove_leftover(self._partial(os.path.dirname(transfer.target), transfer))
             return
         if transfer.step is Step.MOVED:
             identity = transfer.copied or transfer.identity
