@@ -83,13 +83,13 @@ def survey(
             if folder not in visited and (folder in scan.listed or is_gone(folder))
         ]
         # Asked after what is gone was found gone: a drive that left in the middle of the walk took all of it along.
-        if gone and (is_gone(root) or _is_empty(root)):
+        if gone and (is_gone(root) or is_empty(root)):
             raise UnsafeError(
                 f"{display_path(root)} went away in the middle of the scan: connect its drive and try again"
             )
         for folder in gone:
-            if folder in scan.listed and _is_empty(folder):
-                on_notice(_emptied(folder))
+            if folder in scan.listed and is_empty(folder):
+                on_notice(emptied(folder))
             else:
                 yield survey_folder(catalog, scoring, folder, {}, listed=True)
 
@@ -176,7 +176,8 @@ def _unlist_gone(catalog: Catalog, folder: str, known: dict[str, KnownPhoto], ph
     return list(gone)
 
 
-def _is_empty(folder: str) -> bool:
+def is_empty(folder: str) -> bool:
+    """Tell if a folder can be listed and holds nothing at all."""
     try:
         with os.scandir(folder) as entries:
             return not any(entries)
@@ -184,7 +185,8 @@ def _is_empty(folder: str) -> bool:
         return False
 
 
-def _emptied(folder: str) -> str:
+def emptied(folder: str) -> str:
+    """Say, for people, what an empty folder in which photos are remembered may mean."""
     shown = display_path(folder)
     return (
         f"{shown} is empty, as a missing drive is: its photos stay in rankings. If they are gone: rali forget {shown}"

@@ -26,6 +26,7 @@ from rali_cli.commands import (
     score,
     show,
     stats,
+    watch,
 )
 from rali_cli.exit_codes import ExitCode, exit_code_of
 
@@ -39,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("score")(score.score)
+app.command("watch")(watch.watch)
 app.command("worst")(ranked.worst)
 app.command("best")(ranked.best)
 app.command("list")(ranked.list_command)

@@ -30,6 +30,7 @@ FLOORS = [
     ("rali_cli.exit_codes",),
     ("rali_cli.options", "rali_cli.progress", "rali_cli.render", "rali_cli.answering", "rali_cli.asking"),
     ("rali_cli.plan_view", "rali_cli.run_view", "rali_cli.kept_plans"),
+    ("rali_cli.watch_view", "rali_cli.watch_panel"),
     ("rali_cli.commands",),
     ("rali_cli.app",),
     ("rali_cli.__main__",),

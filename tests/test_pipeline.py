@@ -6,11 +6,11 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -27,10 +27,15 @@ from fakes import (
 
 from rali import pipeline
 from rali.catalog.catalog import Catalog
-from rali.catalog.records import PhotoRecord, Scope
+from rali.catalog.records import Outcome, PhotoRecord, Scope
 from rali.config import Settings
 from rali.errors import CatalogWriteError, FailureKind, PathError, UnknownModelError, UnsafeError
-from rali.pipeline import Progress, Run, score_photos
+from rali.model.registry import find_model
+from rali.photos.photo import Photo
+from rali.photos.scan import Scan
+from rali.pipeline import Progress, Run, ScoringSession, score_photos
+from rali.prepare import recipe_id
+from rali.workers import Work, WorkerPool
 
 TOLERANCE = 1e-5
 
@@ -720,3 +725,120 @@ def test_forgotten_photos_are_back_with_their_scores_when_a_scan_finds_them(five
 def test_globs_hold_for_photos_that_are_named_one_by_one(five: Bench) -> None:
     run = five.run(*five.folder.glob("*.jpg"), include=["0*"])
     assert (run.found, five.scored(run)) == (1, {"0.jpg"})
+
+
+# --- a session that stays open ----------
+
+
+class CountingPool(WorkerPool):
+    """Counts how often it is started, and with how many workers."""
+
+    started: ClassVar[list[int]] = []
+
+    def __init__(self, work: Work, *, workers: int, timeout_s: float) -> None:
+        self.started.append(workers)
+        super().__init__(work, workers=workers, timeout_s=timeout_s)
+
+
+@pytest.fixture
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    monkeypatch.setattr(CountingPool, "started", [])
+    monkeypatch.setattr(pipeline, "WorkerPool", CountingPool)
+    return CountingPool.started
+
+
+@pytest.fixture
+def session(five: Bench) -> Iterator[ScoringSession]:
+    info = find_model(five.settings.model)
+    settings = replace(five.settings, workers=2)
+    with Catalog(five.settings.db) as catalog:
+        scoring = catalog.scoring(info, recipe_id(settings.recipe))
+        with ScoringSession(catalog, settings, info, scoring) as session:
+            yield session
+
+
+def names(groups: Iterable[list[Outcome]]) -> set[str]:
+    return {os.path.basename(outcome.photo.file) for group in groups for outcome in group if outcome.score is not None}
+
+
+def test_a_session_keeps_its_workers_and_its_model_from_group_to_group(
+    five: Bench, session: ScoringSession, pools: list[int], rows: Callable[..., Any]
+) -> None:
+    photos = list(Scan([os.fspath(five.folder)]))
+    assert (pools, session.is_open) == ([], False)
+
+    assert names(session.score(photos[:1], expected=1)) == {"0.jpg"}
+    assert names(session.score(photos[1:3], expected=2)) == {"1.jpg", "2.jpg"}
+    assert names(session.score(photos[3:], expected=2)) == {"3.jpg", "4.jpg"}
+
+    assert pools == [1]
+    assert rows("SELECT count(*) FROM scores") == [(5,)]
+
+
+def test_a_session_takes_more_workers_for_more_photos(five: Bench, session: ScoringSession, pools: list[int]) -> None:
+    photos = list(Scan([os.fspath(five.folder)]))
+
+    names(session.score(photos[:1], expected=1))
+    names(session.score(photos[1:], expected=100))
+
+    assert pools == [1, 2]
+
+
+def test_a_session_that_rested_goes_on(five: Bench, session: ScoringSession, pools: list[int]) -> None:
+    photos = list(Scan([os.fspath(five.folder)]))
+    names(session.score(photos[:1], expected=1))
+
+    session.rest()
+
+    assert not session.is_open
+    assert names(session.score(photos[1:], expected=4)) == {"1.jpg", "2.jpg", "3.jpg", "4.jpg"}
+    assert pools == [1, 2]
+
+
+def test_a_session_that_was_stopped_half_way_mixes_nothing_up(five: Bench, session: ScoringSession) -> None:
+    photos = list(Scan([os.fspath(five.folder)]))
+    groups = session.score(photos, expected=5)
+    first = names([next(groups)])
+    groups.close()  # type: ignore[attr-defined]
+
+    rest = [photo for photo in photos if os.path.basename(photo.file) not in first]
+
+    assert names(session.score(rest, expected=5)) | first == {f"{number}.jpg" for number in range(5)}
+
+
+def test_photos_may_come_while_a_session_scores(five: Bench, session: ScoringSession) -> None:
+    photos = list(Scan([os.fspath(five.folder)]))
+    queue = photos[:2]
+    seen: list[list[Outcome]] = []
+
+    def coming() -> Iterator[Photo]:
+        while queue:
+            yield queue.pop(0)
+
+    for group in session.score(coming(), expected=2):
+        if not seen:
+            queue.extend(photos[2:])
+        seen.append(group)
+
+    assert len(names(seen)) == 5 or len(queue) == 3  # taken at once, or left for the next time; never lost
+
+
+def test_a_drive_that_leaves_in_the_middle_of_the_walk_unlists_nothing(
+    five: Bench, monkeypatch: pytest.MonkeyPatch, rows: Callable[..., Any]
+) -> None:
+    five.run()
+    folders = Scan.folders
+
+    def leave_after_the_first(self: Scan) -> Iterator[tuple[str, dict[str, Photo]]]:
+        for number, found in enumerate(folders(self)):
+            yield found
+            if number == 0:
+                five.folder.rename(five.folder.parent / "away")
+                five.folder.mkdir()
+
+    monkeypatch.setattr(Scan, "folders", leave_after_the_first)
+
+    with pytest.raises(UnsafeError, match="went away in the middle"):
+        five.run()
+
+    assert rows("SELECT sum(listed) FROM photos") == [(5,)]

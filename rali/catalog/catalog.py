@@ -168,6 +168,16 @@ class Catalog:
         )
         return [os.fsdecode(os.path.join(folder, name)) for folder, name in rows]
 
+    def devices_in(self, folder: str) -> set[int]:
+        """Return the devices that the listed photos in ``folder`` itself lay on when they were last read."""
+        rows = self._rows(
+            """
+            SELECT DISTINCT p.device FROM folders f JOIN photos p ON p.folder_id = f.id WHERE f.path = ? AND p.listed
+            """,
+            (os.fsencode(folder),),
+        )
+        return {unsigned(device) for (device,) in rows}
+
     # --- what a run writes ----------------------------------------------------------------------------------
 
     def store(self, outcomes: Sequence[Outcome], scoring: Scoring) -> None:

@@ -1,0 +1,154 @@
+"""Culling while watching: after a grace, under every rule of a cull, and never what its owner saved meanwhile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes import write_black, write_jpeg
+
+from rali.catalog.catalog import Catalog
+from rali.config import Settings
+from rali.culling.marks import mark_photos
+from rali.errors import UsageError
+from rali.moving.runs import find_run, undo
+from rali.pipeline import score_photos
+from rali.watching.events import Culled, Held, Renamed, Scored
+
+if TYPE_CHECKING:
+    from conftest import Running
+
+Watch = Callable[..., "Running"]
+
+STARS = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="3"/></rdf:RDF></x:xmpmeta>"""
+# Black photos score 0, the others about 50.
+BELOW = 20.0
+
+
+def culled(run: Running) -> set[str]:
+    return {os.path.basename(path) for event in run.of(Culled) for path in event.paths}
+
+
+def held(run: Running) -> dict[str, str]:
+    return {os.path.basename(event.path): event.rule for event in run.of(Held)}
+
+
+def test_what_scores_too_low_goes_after_the_grace_and_comes_back_by_undo(
+    watch: Watch, folder: Path, settings: Settings
+) -> None:
+    write_black(folder / "old.jpg")
+    watch(once=True).join()  # it had its score before anybody asked for a cull
+    run = watch(below=BELOW, grace_s=0.6).until_caught_up()
+    write_black(folder / "dark.jpg")
+    shutil.copyfile(folder / "dark.jpg", folder / "copy.jpg")
+    write_jpeg(folder / "good.jpg", 1)
+    run.until(lambda run: len(run.of(Scored)) == 3)
+    assert {path.name for path in folder.iterdir()} == {"old.jpg", "dark.jpg", "copy.jpg", "good.jpg"}
+
+    run.until(lambda run: culled(run) == {"dark.jpg", "copy.jpg"})
+
+    assert {path.name for path in folder.iterdir()} == {"old.jpg", "good.jpg"}
+    assert held(run) == {}
+    (event,) = run.of(Culled)
+    with Catalog(settings.db) as catalog:
+        undo(catalog, find_run(catalog, event.run))
+    run.until(lambda run: (folder / "dark.jpg").exists())
+    run.settle()
+    assert run.session is not None
+    assert run.session.read == {"dark.jpg": 1, "copy.jpg": 1, "good.jpg": 1}  # our own moves cause no work
+    assert culled(run) == {"dark.jpg", "copy.jpg"}
+    assert len(run.of(Scored)) == 3
+    assert len(run.of(Renamed)) == 0
+
+
+def test_a_mark_a_rating_and_an_edit_save_a_photo(watch: Watch, folder: Path, settings: Settings) -> None:
+    run = watch(below=BELOW, grace_s=1.0).until_caught_up()
+    for name in ("kept.jpg", "rated.jpg", "edited.jpg", "gone.jpg", "doomed.jpg"):
+        write_black(folder / name)
+        with (folder / name).open("ab") as file:
+            file.write(name.encode())  # each a content of its own
+    run.until(lambda run: len(run.of(Scored)) == 5)
+    with Catalog(settings.db) as catalog:
+        assert not mark_photos(catalog, [folder / "kept.jpg"], "keep").refused
+    (folder / "rated.xmp").write_bytes(STARS)
+    write_jpeg(folder / "edited.jpg", 3)
+    (folder / "gone.jpg").unlink()
+
+    run.until(lambda run: culled(run) == {"doomed.jpg"})
+    run.settle()
+
+    assert held(run) == {"kept.jpg": "keep", "rated.jpg": "rating"}
+    assert {path.name for path in folder.iterdir()} == {"kept.jpg", "rated.jpg", "rated.xmp", "edited.jpg"}
+    assert culled(run) == {"doomed.jpg"}
+
+
+def test_a_photo_that_is_replaced_by_a_better_one_stays(watch: Watch, folder: Path) -> None:
+    run = watch(below=BELOW, grace_s=0.4).until_caught_up()
+    write_black(folder / "a.jpg")
+    run.until(lambda run: len(run.of(Scored)) == 1)
+    write_jpeg(folder / "a.jpg", 1)
+    run.until(lambda run: len(run.of(Scored)) == 2)
+    run.settle()
+
+    assert (culled(run), held(run)) == (set(), {})
+
+
+def test_a_photo_that_is_listed_under_another_name_too_stays(watch: Watch, folder: Path, settings: Settings) -> None:
+    run = watch(below=BELOW, grace_s=1.0).until_caught_up()
+    write_black(folder / "a.jpg")
+    run.until(lambda run: len(run.of(Scored)) == 1)
+    (folder.parent / "album").mkdir()
+    os.link(folder / "a.jpg", folder.parent / "album" / "best.jpg")
+    with Catalog(settings.db) as catalog:
+        score_photos([folder.parent / "album"], catalog, settings)
+
+    run.until(lambda run: held(run) == {"a.jpg": "hard-link"})
+
+    assert (folder / "a.jpg").exists()
+
+
+def test_nothing_is_culled_when_the_watch_ends_early(watch: Watch, folder: Path) -> None:
+    run = watch(below=BELOW, grace_s=60.0).until_caught_up()
+    write_black(folder / "dark.jpg")
+    run.until(lambda run: len(run.of(Scored)) == 1)
+
+    run.stop()
+
+    assert (folder / "dark.jpg").exists()
+    assert run.notices == ["1 photos that scored too low were not culled: their time had not come"]
+
+
+def test_once_waits_for_the_graces(watch: Watch, folder: Path) -> None:
+    write_black(folder / "dark.jpg")
+    write_jpeg(folder / "good.jpg", 1)
+
+    run = watch(once=True, below=BELOW, grace_s=0.4)
+    run.join()
+
+    assert culled(run) == {"dark.jpg"}
+
+
+def test_a_quarantine_of_ones_own_in_the_root_is_not_watched(watch: Watch, folder: Path) -> None:
+    run = watch(below=BELOW, grace_s=0.2, to=folder / "rejects").until_caught_up()
+    write_black(folder / "dark.jpg")
+    write_jpeg(folder / "good.jpg", 1)
+
+    run.until(lambda run: culled(run) == {"dark.jpg"})
+    run.settle()
+
+    assert run.session is not None
+    assert run.session.read == {"dark.jpg": 1, "good.jpg": 1}
+    assert len(list((folder / "rejects").rglob("dark.jpg"))) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"below": float("nan")}, {"below": 10, "no_protect": ["changed"]}])
+def test_a_bound_or_rule_that_makes_no_sense_is_refused(watch: Watch, wrong: dict[str, Any]) -> None:
+    run = watch(**wrong)
+
+    with pytest.raises(UsageError):
+        run.join()

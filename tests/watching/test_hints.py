@@ -1,0 +1,143 @@
+"""Hints: what marks a folder, what does not, and when there are no events to be had."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from watchdog.events import DirDeletedEvent, DirModifiedEvent, DirMovedEvent, FileModifiedEvent, FileMovedEvent
+from watchdog.observers.polling import PollingObserver
+
+from rali.watching import hints as hints_module
+from rali.watching.hints import Hints, WatchdogSource
+
+
+@pytest.fixture
+def hints() -> Hints:
+    return Hints()
+
+
+@pytest.fixture
+def source(hints: Hints, tmp_path: Path) -> Iterator[WatchdogSource]:
+    (tmp_path / "probe").mkdir()
+    found = WatchdogSource(hints, str(tmp_path / "probe"))
+    yield found
+    found.close()
+
+
+def test_the_bell_rings_once_for_many_marks(hints: Hints) -> None:
+    for _ in range(100):
+        hints.mark("/photos")
+
+    assert hints.wait(0)
+    assert not hints.wait(0)
+    assert hints.take() == ({"/photos": False}, False)
+    assert hints.take() == ({}, False)
+
+
+def test_a_deep_mark_stays_deep(hints: Hints) -> None:
+    hints.mark("/photos", deep=True)
+    hints.mark("/photos")
+
+    assert hints.take() == ({"/photos": True}, False)
+
+
+def test_memory_is_bounded_and_the_rest_is_said(hints: Hints) -> None:
+    for number in range(hints_module.MOST_FOLDERS + 5):
+        hints.mark(f"/photos/{number}")
+
+    marked, overflowed = hints.take()
+
+    assert (len(marked), overflowed) == (hints_module.MOST_FOLDERS, True)
+    assert hints.take() == ({}, False)
+
+
+@pytest.mark.parametrize(
+    ("event", "marked"),
+    [
+        (FileModifiedEvent("/photos/a/b.jpg"), {"/photos/a": False}),
+        (FileModifiedEvent(b"/photos/a/b.CR3"), {"/photos/a": False}),
+        (FileModifiedEvent("/photos/a/b.xmp"), {"/photos/a": False}),
+        (FileModifiedEvent("/photos/a/b.txt"), {}),
+        (FileModifiedEvent("/photos/a/.b.jpg"), {}),
+        (FileMovedEvent("/photos/a/b.part", "/photos/c/b.jpg"), {"/photos/c": False}),
+        (FileMovedEvent("/photos/a/b.jpg", "/photos/.rali-quarantine/x/b.jpg"), {"/photos/a": False}),
+        (FileModifiedEvent("/photos/@eaDir/b.jpg"), {}),
+        (DirMovedEvent("/photos/a", "/photos/b"), {"/photos/a": True, "/photos/b": True}),
+        (DirDeletedEvent("/photos/a"), {"/photos/a": True}),
+        (DirModifiedEvent("/photos/a"), {}),
+        (DirDeletedEvent("/photos"), {"/photos": True}),
+    ],
+)
+def test_events_mark_folders(source: WatchdogSource, hints: Hints, event: object, marked: dict[str, bool]) -> None:
+    source.note("/photos", event)  # type: ignore[arg-type]
+
+    assert hints.take()[0] == marked
+
+
+def test_our_own_reading_marks_nothing(source: WatchdogSource, hints: Hints, tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    root.mkdir()
+    (root / "a.jpg").write_bytes(b"data")
+    assert source.watch(str(root)) is None
+    (root / "b.jpg").write_bytes(b"data")
+    assert hints.wait(5)
+    time.sleep(0.2)
+    hints.take()
+    hints.wait(0)
+
+    (root / "a.jpg").read_bytes()
+    os.listdir(root)
+
+    assert not hints.wait(0.3)
+
+
+def test_a_network_share_is_not_watched(hints: Hints, tmp_path: Path) -> None:
+    source = WatchdogSource(hints, str(tmp_path), table=lambda: f"nas:/x {tmp_path} nfs4 rw 0 0\n")
+
+    assert "network share (nfs4)" in (source.watch(str(tmp_path)) or "")
+    source.close()
+
+
+class LimitedObserver(PollingObserver):
+    """Says of the n-th watch what inotify says of one too many."""
+
+    def __init__(self, watches: int, error: int) -> None:
+        super().__init__(timeout=60)
+        self._left, self._error = watches, error
+
+    def schedule(self, *arguments: Any, **options: Any) -> Any:
+        if not self._left:
+            raise OSError(self._error, "inotify")
+        self._left -= 1
+        return super().schedule(*arguments, **options)
+
+
+@pytest.mark.parametrize("watches", [0, 1])  # the root's own, and the probe that tells what watchdog does not
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(errno.ENOSPC, "max_user_watches"), (errno.EMFILE, "max_user_instances"), (errno.EIO, "inotify")],
+)
+def test_a_limit_that_is_reached_is_said(hints: Hints, tmp_path: Path, watches: int, error: int, said: str) -> None:
+    (tmp_path / "photos").mkdir()
+    source = WatchdogSource(hints, str(tmp_path), observer=LimitedObserver(watches, error))
+
+    reason = source.watch(str(tmp_path / "photos"))
+    source.close()
+
+    assert said in (reason or "")
+
+
+def test_a_limit_that_is_met_later_is_said_later(hints: Hints, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    source = WatchdogSource(hints, str(tmp_path), observer=LimitedObserver(3, errno.ENOSPC))
+
+    assert source.watch(str(tmp_path / "photos")) is None
+    assert source.exhausted() is None
+    assert "max_user_watches" in (source.exhausted() or "")
+    source.close()
