@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, Full, Queue
 
 from rali.errors import UsageError
@@ -24,6 +24,7 @@ class CommandRunner:
     Args:
         command: program and arguments; the photo's path takes the place of ``{}``, or comes last. No shell reads it.
         timeout_s: a command that takes longer is killed.
+        on_notice: called, in that thread, when there is something to tell.
 
     The command finds the score in the variable ``RALI_SCORE`` and gets nothing on its standard input.
 
@@ -31,10 +32,13 @@ class CommandRunner:
         UsageError: the command is empty.
     """
 
-    def __init__(self, command: Sequence[str], *, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(
+        self, command: Sequence[str], *, timeout_s: float = _TIMEOUT_S, on_notice: Callable[[], None] = lambda: None
+    ) -> None:
         if not command or not command[0]:
             raise UsageError("--exec: give a command")
         self._command, self._timeout_s = list(command), timeout_s
+        self._on_notice = on_notice
         self._waiting: Queue[tuple[str, float] | None] = Queue(MOST_WAITING)
         self._notices: deque[Notice] = deque(maxlen=1000)
         self._left_out = 0
@@ -83,6 +87,7 @@ class CommandRunner:
             path, score = task
             if trouble := self._run(path, score):
                 self._notices.append(Notice(f"--exec {self._command[0]} for {display_path(path)}: {trouble}"))
+                self._on_notice()
 
     def _run(self, path: str, score: float) -> str | None:
         """Run it; return what went wrong, in words."""
@@ -98,6 +103,7 @@ class CommandRunner:
                 env={**os.environ, "RALI_SCORE": f"{score:.4f}"},
                 timeout=self._timeout_s,
                 check=False,
+                start_new_session=True,  # Ctrl-C is for the watcher
             )
         except subprocess.TimeoutExpired:
             return f"took longer than {self._timeout_s:g} s and was stopped"

@@ -17,7 +17,7 @@ from typing import Protocol
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Outcome, Scoring
 from rali.config import Settings
-from rali.errors import PathError
+from rali.errors import PathError, UnsafeError
 from rali.model.bundle import BundleInfo
 from rali.model.registry import find_model
 from rali.photos.photo import Photo, display_path
@@ -117,7 +117,9 @@ class Watcher:
                 options.no_protect,
                 options.to,
             )
-        self._runner = CommandRunner(options.command) if options.command is not None else None
+        self._runner: CommandRunner | None = None
+        if options.command is not None:
+            self._runner = CommandRunner(options.command, on_notice=self._hints.ring)
         self._opened = ExitStack()
 
     def __enter__(self) -> Watcher:
@@ -141,8 +143,15 @@ class Watcher:
         """Watch, and yield what happens; with ``once`` until all is scored, otherwise until asked to stop.
 
         Raises:
+            UnsafeError: with ``once``, a folder that held photos is empty or gone, as a missing drive is.
             ModelError, DeviceError, CatalogError, RaliError: see :mod:`rali.errors`.
         """
+        away = [root.path for root in self.roots if self.options.once and root.is_away(self._catalog)]
+        if away:
+            raise UnsafeError(
+                f"{display_path(away[0])} holds no photos, but some are remembered in it: connect its drive, "
+                "or if they are gone: rali forget"
+            )
         lookout = self._start_lookout()
         while not self._stopping():
             yield from lookout.look_around()

@@ -115,6 +115,19 @@ def test_once_again_scores_nothing(rali: Callable[..., Any], folder: Path) -> No
     assert answer.err.splitlines()[-1] == "3 photos: 0 scored, 3 cached, 0 failed"
 
 
+def test_once_on_a_folder_that_was_emptied_is_refused_as_a_missing_drive_is(
+    rali: Callable[..., Any], folder: Path, tmp_path: Path
+) -> None:
+    rali("watch", folder, "--once", *QUICK)
+    folder.rename(tmp_path / "away")
+    folder.mkdir()
+
+    answer = rali("watch", folder, "--once", *QUICK)
+
+    assert answer.code == 4
+    assert "connect its drive" in answer.err
+
+
 def test_once_ends_with_3_if_some_failed_now_or_before(rali: Callable[..., Any], folder: Path) -> None:
     (folder / "bad.jpg").write_bytes(b"no picture")
 
