@@ -59,10 +59,10 @@ class Culling:
         """Count the photos whose time has not come."""
         return len(self._due_s)
 
-    def scored(self, file: str, score: float, now_s: float) -> None:
-        """Note a photo's score; a new one starts its time anew, or saves it."""
+    def scored(self, file: str, score: float, now_s: float, *, new: bool = True) -> None:
+        """Note a photo's score; its time starts if it is ``new``, and ends, with the photo saved, if it was edited."""
         self._due_s.pop(file, None)
-        if score < self.below:
+        if new and score < self.below:
             self._due_s[file] = now_s + self.grace_s
 
     def next_due_s(self) -> float | None:

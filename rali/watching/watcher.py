@@ -228,9 +228,14 @@ class Watcher:
         seconds = now_s - seen_s if seen_s is not None else 0.0
         yield Scored(file, score, outcome.photo.companions, seconds, known=outcome.score is None)
         if self._culling is not None:
-            self._culling.scored(file, score, now_s)
+            self._culling.scored(file, score, now_s, new=not self._was_known(file))
         if self._runner is not None:
             self._runner.run_for(file, score)
+
+    def _was_known(self, file: str) -> bool:
+        """Tell if a file had another content before: an edit is a sign that somebody wants the photo."""
+        photo_id = self._catalog.find(file)
+        return photo_id is not None and bool(self._catalog.past_scores(photo_id, self.scoring))
 
     # --- the loop's own affairs -----------------------------------------------------------------------------------
 
