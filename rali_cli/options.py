@@ -22,6 +22,16 @@ Recipe = Annotated[
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu, cuda or mps. [env: RALI_DEVICE]", show_default=False)
 ]
+Pairs = Annotated[
+    str | None,
+    typer.Option(
+        "--pairs",
+        help="together: a RAW and its JPEG are one shot (default). each: score every file. [env: RALI_PAIRS]",
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Decoding processes; 0: one a core. [env: RALI_WORKERS]")
+]
 ShownModel = Annotated[
     str | None,
     typer.Option("--model", help="Scores of this model; of the one used last if not given.", show_default=False),

@@ -21,8 +21,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
 
-from rali.moving.moves import Fs, GoneError, Identity, RefusalError, TakenError, identity_of, look, make_folders
-from rali.photos.photo import display_path
+from rali.moving.moves import (
+    Fs,
+    GoneError,
+    Identity,
+    RefusalError,
+    TakenError,
+    identity_of,
+    look,
+    make_folders,
+    shown_name,
+)
 
 # What link() says where a file system has no hard links: FAT, exFAT, SMB, some FUSE; EMLINK where it has no more.
 _NO_LINKS = frozenset(
@@ -178,7 +187,7 @@ class Mover:
         transfer.step = Step.PLACED
         linked = identity_of(transfer.target)
         if linked is None or linked.inode != transfer.identity.inode:  # swapped between the look and the link
-            raise RefusalError(f"{_name(transfer.source)} was replaced just now")
+            raise RefusalError(f"{shown_name(transfer.source)} was replaced just now")
 
     def _copy(self, transfer: Transfer) -> None:
         """Copy one file to another device: nothing is trusted until it was read back from the disk."""
@@ -264,7 +273,9 @@ class Mover:
                 if transfer.copied is None and os.lstat(transfer.target).st_nlink > 1:
                     self.fs.unlink(transfer.target)
                     transfer.step = Step.WAITING
-                    raise RefusalError(f"{_name(transfer.source)} was moved by another program just now") from error
+                    raise RefusalError(
+                        f"{shown_name(transfer.source)} was moved by another program just now"
+                    ) from error
         transfer.step = Step.MOVED
 
     def _check_new_name(self, transfer: Transfer) -> None:
@@ -274,7 +285,7 @@ class Mover:
             there != transfer.copied if transfer.copied is not None else there.inode != transfer.identity.inode
         ):
             transfer.step = Step.WAITING  # what is there by now is not ours
-            raise RefusalError(f"{_name(transfer.target)} was changed or removed where it had just been put")
+            raise RefusalError(f"{shown_name(transfer.target)} was changed or removed where it had just been put")
 
     def _take_away(self, transfer: Transfer) -> None:
         """Take the old name away: move what has it aside at one instant, then look what that was."""
@@ -284,7 +295,7 @@ class Mover:
             self.fs.unlink(aside)
             return
         self._return_aside(transfer, transfer.source)  # a program saved its own version a moment ago
-        raise RefusalError(f"{_name(transfer.source)} has changed")
+        raise RefusalError(f"{shown_name(transfer.source)} has changed")
 
     def _return_aside(self, transfer: Transfer, name: str) -> None:
         """Give what was moved aside its name back; if that is taken by now, it stays for the next recovery."""
@@ -364,11 +375,11 @@ class Mover:
         """Refuse a file that is not the one which was decided on."""
         found = look(transfer.source)
         if found is None:
-            raise GoneError(f"{_name(transfer.source)} is gone")
+            raise GoneError(f"{shown_name(transfer.source)} is gone")
         if not stat.S_ISREG(found.st_mode):
-            raise RefusalError(f"{_name(transfer.source)} is no regular file any more")
+            raise RefusalError(f"{shown_name(transfer.source)} is no regular file any more")
         if Identity.of(found) != transfer.identity:
-            raise RefusalError(f"{_name(transfer.source)} has changed")
+            raise RefusalError(f"{shown_name(transfer.source)} has changed")
 
     def _partial(self, folder: str, transfer: Transfer) -> str:
         return os.path.join(folder, f".rali-partial-{self.run}-{transfer.number}")
@@ -391,12 +402,8 @@ def _same_file(one: str, other: str) -> bool:
     return here is not None and there is not None and os.path.samestat(here, there)
 
 
-def _name(path: str) -> str:
-    return display_path(os.path.basename(path))
-
-
 def _taken(path: str) -> str:
-    return f"there is another {_name(path)} by now"
+    return f"there is another {shown_name(path)} by now"
 
 
 @contextmanager
@@ -405,7 +412,7 @@ def _reading(transfer: Transfer) -> Iterator[int]:
     file = os.open(transfer.source, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         if Identity.of(os.fstat(file)) != transfer.identity:
-            raise RefusalError(f"{_name(transfer.source)} has changed")
+            raise RefusalError(f"{shown_name(transfer.source)} has changed")
         yield file
     finally:
         os.close(file)

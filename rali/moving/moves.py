@@ -127,9 +127,9 @@ def delete(fs: Fs, path: str, identity: Identity) -> None:
     """
     found = identity_of(path)
     if found is None:
-        raise GoneError(f"{_name(path)} is gone")
+        raise GoneError(f"{shown_name(path)} is gone")
     if not found.alike(identity):
-        raise RefusalError(f"{_name(path)} has changed since it was culled")
+        raise RefusalError(f"{shown_name(path)} has changed since it was culled")
     fs.unlink(path)
 
 
@@ -232,7 +232,8 @@ def _lock(file: int, stop: Callable[[], bool]) -> None:
             return
 
 
-def _name(path: str) -> str:
+def shown_name(path: str) -> str:
+    """Return a path's last part, safe to print."""
     return display_path(os.path.basename(path))
 
 

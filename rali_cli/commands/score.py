@@ -25,19 +25,11 @@ def score(
     model: options.Model = None,
     recipe: options.Recipe = None,
     device: options.Device = None,
-    pairs: Annotated[
-        str | None,
-        typer.Option(
-            "--pairs",
-            help="together: a RAW and its JPEG are one shot (default). each: score every file. [env: RALI_PAIRS]",
-        ),
-    ] = None,
+    pairs: options.Pairs = None,
     include: options.Include = None,
     exclude: options.Exclude = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Look again at photos that failed.")] = False,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Decoding processes; 0: one a core. [env: RALI_WORKERS]")
-    ] = None,
+    workers: options.Workers = None,
     limit_px: Annotated[
         int | None, typer.Option("--limit-px", help="Refuse photos with more pixels. [env: RALI_LIMIT_PX]")
     ] = None,

@@ -64,18 +64,10 @@ def watch(
     model: options.Model = None,
     recipe: options.Recipe = None,
     device: options.Device = None,
-    pairs: Annotated[
-        str | None,
-        typer.Option(
-            "--pairs",
-            help="together: a RAW and its JPEG are one shot (default). each: score every file. [env: RALI_PAIRS]",
-        ),
-    ] = None,
+    pairs: options.Pairs = None,
     include: options.Include = None,
     exclude: options.Exclude = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Decoding processes; 0: one a core. [env: RALI_WORKERS]")
-    ] = None,
+    workers: options.Workers = None,
     db: options.Db = None,
 ) -> None:
     """Score photos below PATHS as they arrive, until Ctrl-C; what is there already is scored first.
