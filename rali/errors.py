@@ -3,9 +3,11 @@
 RaliError                 one line for people, which says what to do
 ├── UsageError            an option, variable or config value is wrong
 ├── UnsafeError           refused, because going on could lose something
+│   └── DriveLostError        a drive went away while it was looked at
 ├── PathError             a path is missing, unreadable, or holds no photos
 ├── PhotoError            one photo cannot be scored; has a FailureKind (becomes data, see pipeline.py)
 ├── DeviceError           the device asked for is not there
+├── WorkersError          the processes that decode cannot start, for want of memory perhaps
 ├── EvaluationError       a list of human scores cannot be used, or no correlation is defined
 ├── ModelError
 │   ├── UnknownModelError     no model of that name, no bundle at that path
@@ -36,12 +38,20 @@ class UnsafeError(RaliError):
     """Refused for safety: nothing was changed."""
 
 
+class DriveLostError(UnsafeError):
+    """A folder went away in the middle of a look at it, so that what is gone from it was perhaps not deleted."""
+
+
 class PathError(RaliError):
     """A path is missing or unreadable, or there is no photo below it."""
 
 
 class DeviceError(RaliError):
     """The device that was asked for is not on this machine."""
+
+
+class WorkersError(RaliError):
+    """The processes that decode photos cannot start on this machine now."""
 
 
 class EvaluationError(RaliError):

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -210,7 +210,7 @@ class ScoringSession:
 
     def score(
         self, photos: Iterable[Photo], stop: Callable[[], bool] = lambda: False, *, expected: int
-    ) -> Iterator[list[Outcome]]:
+    ) -> Generator[list[Outcome], None, None]:
         """Read and score photos, store what became of them, and yield it, a group as soon as it is stored.
 
         Args:

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import KnownPhoto, Scope, Scoring
+from rali.drives import Drives, emptied, is_empty
 from rali.errors import UnsafeError
 from rali.photos.photo import Photo, display_path, is_gone
 from rali.photos.scan import Scan
 
 
 class FolderSurvey(NamedTuple):
-    """What a look at one folder brought to light; the catalog knows it by now.
+    """What a look at one folder brought to light, which may be nothing; the catalog knows it by now.
 
     Attributes:
         photos: that lie in it, by name; empty for a folder that is gone.
@@ -46,25 +47,34 @@ def survey(
 ) -> Iterator[FolderSurvey]:
     """Walk a scan, and yield what came to light, folder by folder; folders that are gone come last, root by root.
 
+    Folders without photos are yielded, too: whoever asks for the next has a say between any two.
+
     Args:
         retry_failed, one_name: see :func:`survey_folder`.
-        on_notice: told of folders that are empty as a missing drive is; what is remembered of them stays.
+        on_notice: told of folders whose drive is missing, or that are empty as if it were; what is remembered of them
+            stays.
         stop: asked before each folder; once it is true, nothing more is looked at.
 
     Raises:
         PathError: a root is gone.
-        UnsafeError: a root that held photos is empty, as an unmounted drive is. Of that root nothing was unlisted.
+        UnsafeError: a root that held photos holds none, as an unmounted drive does. Of that root nothing was unlisted.
+        DriveLostError: a root went away during the walk. What was not there any more was not unlisted.
     """
     visited: set[str] = set()
+    drives = Drives(catalog, scan.devices, on_notice)
     for folder, photos in scan.folders():
         if stop():
             return
+        if not photos:
+            yield FolderSurvey(folder, {}, [], [], [])
+            continue
         visited.add(folder)
         yield survey_folder(
             catalog,
             scoring,
             folder,
             photos,
+            drives,
             listed=folder in scan.listed,
             retry_failed=retry_failed,
             one_name=one_name,
@@ -77,21 +87,17 @@ def survey(
             _refuse_emptied(root, catalog, scan)
             continue
         # Folders that are there but were not walked (excluded, unreadable) keep what is remembered of them.
-        gone = [
-            folder
-            for folder in catalog.folders_below(root)
-            if folder not in visited and (folder in scan.listed or is_gone(folder))
-        ]
-        # Asked after what is gone was found gone: a drive that left in the middle of the walk took all of it along.
-        if gone and (is_gone(root) or is_empty(root)):
-            raise UnsafeError(
-                f"{display_path(root)} went away in the middle of the scan: connect its drive and try again"
-            )
-        for folder in gone:
+        for folder in catalog.folders_below(root):
+            if stop():
+                return
+            if folder in visited or not (folder in scan.listed or is_gone(folder)):
+                continue
             if folder in scan.listed and is_empty(folder):
-                on_notice(emptied(folder))
+                drives.check(folder)
+                if not drives.keeps(folder):
+                    on_notice(emptied(folder))
             else:
-                yield survey_folder(catalog, scoring, folder, {}, listed=True)
+                yield survey_folder(catalog, scoring, folder, {}, drives, listed=True)
 
 
 def survey_folder(
@@ -99,6 +105,7 @@ def survey_folder(
     scoring: Scoring,
     folder: str,
     photos: dict[str, Photo],
+    drives: Drives,
     *,
     listed: bool,
     retry_failed: bool = False,
@@ -112,6 +119,9 @@ def survey_folder(
         retry_failed: photos that failed before are waiting, too.
         one_name: pass over a new name of a file that the catalog lists under another: a whole scan tells the names of
             one file apart by itself, a look at a single folder cannot.
+
+    Raises:
+        DriveLostError: something seems to be gone, and so is the root.
     """
     known = catalog.known_in(folder, scoring)
     new = [photo for name, photo in photos.items() if name not in known]
@@ -125,6 +135,7 @@ def survey_folder(
     waiting: list[Photo] = []
     moved: list[tuple[KnownPhoto, Photo]] = []
     cached = failed = 0
+    renumbered = bool(known and photos) and drives.numbers_changed(folder, photos.values())
     for name, photo in photos.items():
         before = known.get(name)
         if (
@@ -135,7 +146,7 @@ def survey_folder(
         ):
             waiting.append(photo)
             continue
-        if not before.listed or before.companions != photo.companions:
+        if renumbered or not before.listed or before.companions != photo.companions:
             moved.append((before, photo))
         if before.scored:
             cached += 1
@@ -144,8 +155,10 @@ def survey_folder(
         else:
             waiting.append(photo)
     if moved:
+        if renumbered:
+            drives.renumbered(folder, moved[0][1])
         catalog.relist(moved)
-    gone = _unlist_gone(catalog, folder, known, photos) if listed else []
+    gone = _unlist_gone(catalog, folder, known, photos, drives) if listed else []
     return FolderSurvey(folder, photos, waiting, renamed, gone, cached, failed)
 
 
@@ -163,7 +176,9 @@ def _links(catalog: Catalog, photos: list[Photo]) -> set[str]:
     return found
 
 
-def _unlist_gone(catalog: Catalog, folder: str, known: dict[str, KnownPhoto], photos: dict[str, Photo]) -> list[str]:
+def _unlist_gone(
+    catalog: Catalog, folder: str, known: dict[str, KnownPhoto], photos: dict[str, Photo], drives: Drives
+) -> list[str]:
     """Take out of rankings what is no longer on disk, or has become part of another photo's shot; return the names."""
     companions = {name for photo in photos.values() for name in photo.companions}
     gone = {
@@ -171,26 +186,13 @@ def _unlist_gone(catalog: Catalog, folder: str, known: dict[str, KnownPhoto], ph
         for name, before in known.items()
         if before.listed and name not in photos and (name in companions or is_gone(os.path.join(folder, name)))
     }
+    # The folder may be the bare mount point of a missing drive, and what lies in it stray.
+    kept = drives.keeps(folder, {photo_id for name, photo_id in gone.items() if name not in companions}) if gone else ()
+    gone = {name: photo_id for name, photo_id in gone.items() if photo_id not in kept}
     if gone:
+        drives.check(folder)
         catalog.unlist(gone.values())
     return list(gone)
-
-
-def is_empty(folder: str) -> bool:
-    """Tell if a folder can be listed and holds nothing at all."""
-    try:
-        with os.scandir(folder) as entries:
-            return not any(entries)
-    except OSError:
-        return False
-
-
-def emptied(folder: str) -> str:
-    """Say, for people, what an empty folder in which photos are remembered may mean."""
-    shown = display_path(folder)
-    return (
-        f"{shown} is empty, as a missing drive is: its photos stay in rankings. If they are gone: rali forget {shown}"
-    )
 
 
 def _refuse_emptied(root: str, catalog: Catalog, scan: Scan) -> None:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
-from rali.errors import RaliError
+from rali.errors import WorkersError
 
 # Tasks handed to a worker ahead of time: enough that it does not wait while the parent runs a batch on the device.
 TASKS_AHEAD = 6
@@ -111,7 +111,7 @@ class WorkerPool:
         true no more results come.
 
         Raises:
-            RaliError: workers cannot be started on this machine.
+            WorkersError, OSError: workers cannot be started on this machine.
         """
         waiting = iter(tasks)
         retries: deque[str] = deque()
@@ -168,7 +168,7 @@ class WorkerPool:
                 pass
             worker.process.join(timeout=5)
             if not worker.ready:
-                raise RaliError(
+                raise WorkersError(
                     f"the decoding workers cannot start (exit code {worker.process.exitcode}); "
                     "check the free memory and the installation with: rali doctor"
                 )

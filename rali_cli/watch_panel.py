@@ -8,12 +8,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Self
 
 from rich.cells import cell_len
 from rich.console import ConsoleDimensions
+from rich.control import Control
 from rich.live import Live
 from rich.text import Text
 
@@ -195,10 +197,11 @@ def _end_of(name: str, width: int, *, plain: bool) -> str:
 
 
 class Panel:
-    """The board, drawn in one place of a terminal again and again, but never while nothing changes.
+    """The board, drawn on a terminal again and again, but never while nothing changes.
 
-    It goes when the watch ends, and leaves behind what else happened than scores: some of it is only said
-    at the very end.
+    It has a screen of its own, as an editor has, because a terminal that gets another size breaks lines anew: what was
+    drawn among other lines could not be wiped away again. When the watch ends the screen goes, and what else happened
+    than scores is left behind: some of it is only said at the very end.
 
     A thread of its own draws, because the watch gives no sign of life while it waits; it sleeps until it is rung for,
     and then draws at most four times a second.
@@ -207,7 +210,7 @@ class Panel:
     def __init__(self, watched: Watched, stopping: Callable[[], bool]) -> None:
         self._board, self._stopping = Board(watched), stopping
         self._console = console()
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live = Live(console=self._console, auto_refresh=False, screen=True)
         self._lock = threading.Lock()
         # A plain event would not do: its set() must not be called in a signal handler, and one tells of a new size.
         self._bell: SimpleQueue[None] = SimpleQueue()
@@ -228,7 +231,11 @@ class Panel:
         self._done.set()
         self._ring()
         self._thread.join()
-        self._live.stop()
+        with suppress(OSError):  # the terminal went away
+            # For terminals that have but one screen.
+            self._live.update(Text(), refresh=True)
+            self._console.control(Control.home())
+            self._live.stop()
         if hasattr(signal, "SIGWINCH"):
             signal.signal(signal.SIGWINCH, self._before)
 

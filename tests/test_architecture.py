@@ -22,7 +22,7 @@ FLOORS = [
     ("rali.model", "rali.workers"),
     ("rali.prepare",),
     ("rali.catalog",),
-    ("rali.listing", "rali.survey", "rali.culling"),
+    ("rali.listing", "rali.drives", "rali.survey", "rali.culling"),
     ("rali.pipeline",),
     ("rali.moving",),
     ("rali.watching",),

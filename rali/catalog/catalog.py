@@ -123,6 +123,12 @@ class Catalog:
         )
         return [os.fsdecode(path) for (path,) in rows]
 
+    def lists_any(self, root: str) -> bool:
+        """Tell if listed photos are remembered at or below ``root``; unlike a count, at once."""
+        condition, values = below(root)
+        listed = "EXISTS (SELECT 1 FROM photos p WHERE p.folder_id = f.id AND p.listed)"
+        return bool(self._rows(f"SELECT 1 FROM folders f WHERE {condition} AND {listed} LIMIT 1", values))
+
     def score_of(self, content_hash: bytes, scoring: Scoring) -> float | None:
         """Return the score of a content, whatever file it came from; None if there is none yet."""
         rows = self._rows(
@@ -169,7 +175,7 @@ class Catalog:
         return [os.fsdecode(os.path.join(folder, name)) for folder, name in rows]
 
     def devices_in(self, folder: str) -> set[int]:
-        """Return the devices that the listed photos in ``folder`` itself lay on when they were last read."""
+        """Return the devices that the listed photos in ``folder`` itself lay on when they were last looked at."""
         rows = self._rows(
             """
             SELECT DISTINCT p.device FROM folders f JOIN photos p ON p.folder_id = f.id WHERE f.path = ? AND p.listed
@@ -177,6 +183,14 @@ class Catalog:
             (os.fsencode(folder),),
         )
         return {unsigned(device) for (device,) in rows}
+
+    def device_of_each(self, folder: str) -> dict[int, int]:
+        """Return the device that each listed photo in ``folder`` itself lay on when it was last looked at, by id."""
+        rows = self._rows(
+            "SELECT p.id, p.device FROM folders f JOIN photos p ON p.folder_id = f.id WHERE f.path = ? AND p.listed",
+            (os.fsencode(folder),),
+        )
+        return {photo_id: unsigned(device) for photo_id, device in rows}
 
     # --- what a run writes ----------------------------------------------------------------------------------
 
@@ -209,11 +223,11 @@ class Catalog:
                     )
 
     def relist(self, photos: Sequence[tuple[KnownPhoto, Photo]]) -> None:
-        """Note what a scan found changed around files that are themselves unchanged: companions, being there."""
+        """Note what changed around files that are themselves unchanged: companions, device, being there."""
         with writing(self._db, self.path) as connection:
             connection.executemany(
-                "UPDATE photos SET listed = 1, companions = ? WHERE id = ?",
-                [(join_names(photo.companions), known.photo_id) for known, photo in photos],
+                "UPDATE photos SET listed = 1, companions = ?, device = ? WHERE id = ?",
+                [(join_names(photo.companions), signed(photo.device), known.photo_id) for known, photo in photos],
             )
 
     def unlist(self, photo_ids: Iterable[int]) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import HeldContent, Mark
-from rali.photos.photo import display_path
+from rali.photos.photo import PHOTO_SUFFIXES, display_path
 
 
 class Refusal(NamedTuple):
@@ -78,7 +78,12 @@ def _content_of(photo: str, held: HeldContent | None) -> bytes | str:
     if stat.S_ISDIR(info.st_mode):
         return f"{shown} is a folder: give the photos in it"
     if held is None or not held.listed:
-        return f"{shown} is not in the catalog; run: rali score {shown}"
+        if os.path.splitext(photo)[1].lower() not in PHOTO_SUFFIXES:
+            return f"{shown} belongs to no photo that was scored: give the photo itself"
+        return (
+            f"{shown} has not been scored, so it is not in the catalog: wait until rali watch has scored it, "
+            f"or run: rali score {shown}"
+        )
     if held.hash is None:
         return f"{shown} could not be decoded, so there is no picture to mark; run: rali score --retry-failed {shown}"
     if not stat.S_ISREG(info.st_mode) or (info.st_ino, info.st_size, info.st_mtime_ns) != held[:3]:

@@ -140,9 +140,9 @@ def load_tensors(info: BundleInfo) -> dict[str, Tensor]:
         if checkpoint.info.weights_sha256 != info.weights_sha256:
             raise DamagedModelError(f"{info.path} changed while it was read; try again")
         return dict(checkpoint.tensors)
-    if _tensor_section_sha256(info.path) != info.weights_sha256:
-        raise DamagedModelError(f"{info.path} has been altered: its weights do not match their hash; get it again")
     try:
+        if _tensor_section_sha256(info.path) != info.weights_sha256:
+            raise DamagedModelError(f"{info.path} has been altered: its weights do not match their hash; get it again")
         return load_file(info.path)
     except (SafetensorError, OSError) as error:
         raise DamagedModelError(f"{info.path} cannot be read ({error}); get it again") from error

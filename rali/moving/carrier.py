@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from rali.catalog.journal import Journal, MoveRecord, MoveState, RunRecord
+from rali.errors import CatalogBusyError
 from rali.moving.mover import Mover, Step, Transfer, crosses_devices
 from rali.moving.moves import ENDS_A_RUN, Fs, Identity, RefusalError, TakenError, locked_folders, sync_folders
 from rali.moving.quarantine import JournalFile, free_names
@@ -167,7 +168,14 @@ class Carrier:
     def _carry_batch(self, batch: Sequence[list[Transfer]]) -> None:
         # A rali with another catalog may be at the same photos.
         folders = {os.path.dirname(self._records[t.number].source) for shot in batch for t in shot}
-        with locked_folders(folders, self._stop):
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked_folders(folders, self._stop))
+            except CatalogBusyError as error:  # no file of this batch was touched, those before it have left
+                self._done.interrupted = self._stop()
+                self._done.ended_by = None if self._done.interrupted else str(error)
+                self._settle([(shot, None) for shot in batch])
+                return
             self._settle(self._carry_locked(batch))
 
     def _carry_locked(self, batch: Sequence[list[Transfer]]) -> list[tuple[list[Transfer], str | None]]:

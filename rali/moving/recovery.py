@@ -19,7 +19,7 @@ from rali.moving.carrier import Carrier
 from rali.moving.moves import Fs, clear_run_folder, identity_of
 from rali.photos.photo import display_path
 
-_LOCK_TIMEOUT_S = 60.0
+LOCK_TIMEOUT_S = 60.0
 _OPEN = (MoveState.LEAVING, MoveState.RETURNING, MoveState.DELETING)
 
 
@@ -38,7 +38,7 @@ def recover(catalog: Catalog, *, fs: Fs | None = None) -> list[str]:
 
 
 @contextmanager
-def moving(catalog: Catalog, fs: Fs, *, timeout_s: float = _LOCK_TIMEOUT_S, repair: bool = True) -> Iterator[Journal]:
+def moving(catalog: Catalog, fs: Fs, *, timeout_s: float = LOCK_TIMEOUT_S, repair: bool = True) -> Iterator[Journal]:
     """Be the one process that moves files for this catalog; repair first what the last one left.
 
     Raises:

@@ -16,7 +16,7 @@ from rali.errors import PathError, UnsafeError, UsageError
 from rali.moving.carrier import Carried, Carrier
 from rali.moving.moves import Fs, GoneError, Identity, RefusalError, delete, identity_of, make_folders, to_trash
 from rali.moving.quarantine import Destinations, JournalFile, quarantine_for, read_journal
-from rali.moving.recovery import again, close, moving, repair_runs
+from rali.moving.recovery import LOCK_TIMEOUT_S, again, close, moving, repair_runs
 from rali.photos.photo import display_path
 from rali.photos.scan import matches_glob
 
@@ -46,6 +46,9 @@ def apply_plan(
     to: Path | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
+    check: Callable[[CullPlan], CullPlan] = lambda plan: plan,
+    on_begin: Callable[[RunRecord], None] = lambda _: None,
+    wait_s: float = LOCK_TIMEOUT_S,
     fs: Fs | None = None,
 ) -> Done:
     """Move the shots of a plan, and nothing else, into a quarantine.
@@ -57,6 +60,9 @@ def apply_plan(
         to: the quarantine; if None, one on the volume of the photos.
         on_progress: called with the number of shots that are done.
         stop: asked before each shot; once it is true, what was begun is finished and the run ends.
+        check: given the plan once no other process moves files; what it drops from it stays.
+        on_begin: given the run before the first file is touched: after an error, it tells what left all the same.
+        wait_s: for another process that moves files.
         fs: the calls that change files, for tests.
 
     Raises:
@@ -64,7 +70,8 @@ def apply_plan(
         CatalogError: the journal cannot be written, or another process is moving files.
     """
     fs = fs or Fs()
-    with moving(catalog, fs) as journal:
+    with moving(catalog, fs, timeout_s=wait_s) as journal:
+        plan = check(plan)
         if not plan.shots:
             return Done(None, Carried())
         places: dict[tuple[str, str], None] = {}
@@ -75,6 +82,7 @@ def apply_plan(
                 quarantines[key] = _quarantine(shot.root, shot.folder, to)
                 places[shot.root, quarantines[key]] = None
         run = _begin(journal, plan, mode, list(places), fs)
+        on_begin(run)
         try:
             with Carrier(journal, run, back=False, fs=fs, on_progress=on_progress, stop=stop) as carrier:
                 carrier.begin()

@@ -45,6 +45,7 @@ class Scan:
         ignored: after the walk, how many other files there were, by suffix.
         unreadable: after the walk, folders that could not be listed, with the reason.
         listed: after the walk, the folders that were listed.
+        devices: of each root that is a folder and was listed.
 
     A glob without a slash matches the name of the file or of any folder above it, below the root; one with a slash
     matches the path from the root. ``*`` also matches slashes. Case counts. See :func:`lets_through`.
@@ -58,6 +59,7 @@ class Scan:
     ignored: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)
+    devices: dict[str, int] = field(default_factory=dict)
     _folders_seen: set[tuple[int, int]] = field(default_factory=set, repr=False)
     _files_seen: set[tuple[int, int]] = field(default_factory=set, repr=False)
 
@@ -67,7 +69,9 @@ class Scan:
             yield from photos.values()
 
     def folders(self) -> Iterator[tuple[str, dict[str, Photo]]]:
-        """Yield each folder that holds photos, with them by name; a folder comes twice if single files lie in it.
+        """Yield each folder that was listed, with the photos in it by name; those that hold none are a chance to stop.
+
+        A folder comes twice if single files lie in it.
 
         Raises:
             PathError: a root is gone.
@@ -102,6 +106,8 @@ class Scan:
             if at < len(listing) and listing[at].name == JOURNAL_NAME:
                 continue
             self.listed.add(folder)
+            if folder == root:  # only now: a folder that the system mounts on demand has its device once it was listed
+                self.devices[root] = _stat(root).st_dev
             subfolders: list[tuple[str, tuple[int, int]]] = []
             photos: dict[str, os.stat_result] = {}
             sidecars: list[str] = []
@@ -134,11 +140,8 @@ class Scan:
                 except OSError as error:  # gone or unreachable between the listing and the look
                     self.unreadable[entry.path] = error.strerror or str(error)
             pending += reversed(subfolders)
-            if photos:
-                paired = self.pairs == "together" and (raws or bool(sidecars))
-                shots = self._shots(root, folder, photos, sidecars, paired=paired)
-                if shots:
-                    yield folder, shots
+            paired = self.pairs == "together" and (raws or bool(sidecars))
+            yield folder, self._shots(root, folder, photos, sidecars, paired=paired) if photos else {}
 
     def _single_files(self, folder: str, found: dict[str, os.stat_result]) -> dict[str, Photo]:
         """Return files that the user named: photos whatever their suffix, with their companions if they lead a shot."""

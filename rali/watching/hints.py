@@ -15,17 +15,18 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from rali.photos.photo import PHOTO_SUFFIXES, SIDECAR_SUFFIXES
+from rali.photos.photo import PHOTO_SUFFIXES, SIDECAR_SUFFIXES, display_path
 from rali.photos.scan import SKIPPED_FOLDERS
-from rali.watching.mounts import mount_table, network_type
+from rali.watching.mounts import Mount, mount_table, mounts_of, network_below, network_type
 
 if TYPE_CHECKING:
-    from watchdog.events import FileSystemEvent
-    from watchdog.observers.api import BaseObserver
+    from watchdog.events import FileSystemEvent, FileSystemEventHandler
+    from watchdog.observers.api import BaseObserver, ObservedWatch
 
 # Beyond so many marked folders, looking at everything is no more work.
 MOST_FOLDERS = 10_000
 _SUFFIXES = PHOTO_SUFFIXES | SIDECAR_SUFFIXES
+_SHARES_ARE_SILENT = "which tells nothing of what other machines do"
 
 
 class Hints:
@@ -75,10 +76,13 @@ class Source(Protocol):
     """What marks folders."""
 
     def watch(self, root: str) -> str | None:
-        """Begin to notice what happens below a root; return why that cannot be, in words, or None."""
+        """Begin to notice what happens below a root; return why not all of it is noticed, in words, or None."""
 
     def unwatch(self, root: str) -> None:
         """Stop."""
+
+    def is_stale(self, root: str) -> bool:
+        """Tell if a root has to be watched anew: its events have ended, or something was mounted or unmounted there."""
 
     def exhausted(self) -> str | None:
         """Tell why it may have begun to miss folders, in words; None if it has not."""
@@ -103,6 +107,10 @@ class NoSource:
 
     def unwatch(self, root: str) -> None:
         """Do nothing."""
+
+    def is_stale(self, root: str) -> bool:  # noqa: ARG002 (see Source)
+        """Nothing is watched, so nothing grows stale."""
+        return False
 
     def exhausted(self) -> str | None:
         """Nothing is watched, so nothing is missed."""
@@ -138,7 +146,8 @@ class WatchdogSource:
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         self._hints, self._probe, self._table = hints, probe, table
         self._observer = observer or Observer()
-        self._watches: dict[str, object] = {}
+        self._watches: dict[str, ObservedWatch] = {}
+        self._mounts: dict[str, tuple[Mount, ...]] = {}
         self._started = False
         source = self
 
@@ -152,9 +161,11 @@ class WatchdogSource:
         self._handler = Handler
 
     def watch(self, root: str) -> str | None:
-        """Begin to notice what happens below a root; return why that cannot be, in words, or None."""
-        if kind := network_type(root, self._table()):
-            return f"it is on a network share ({kind}), which tells nothing of what other machines do"
+        """Begin to notice what happens below a root; return why not all of it is noticed, in words, or None."""
+        table = self._table()
+        self._mounts[root] = mounts_of(root, table)
+        if kind := network_type(root, table):
+            return f"it is on a network share ({kind}), {_SHARES_ARE_SILENT}"
         try:
             if not self._started:
                 self._observer.start()
@@ -162,30 +173,54 @@ class WatchdogSource:
             self._watches[root] = self._schedule(root, self._handler(root), recursive=True)
         except OSError as error:
             return _limit(error)
-        reason = self.exhausted()
+        # Of this root and of the limit alone: that another root's events have ended is no reason to poll this one.
+        reason = "the system's events have ended" if self._has_ended(root) else self._limit_reached()
         if reason is not None:
             self.unwatch(root)
-        return reason
+            self._mounts[root] = mounts_of(root, table)
+            return reason
+        shares = [mount for mount in network_below(root, table) if not _passed_over(mount.point, root)]
+        if shares:
+            return f"{display_path(shares[0].point)} in it is a network share ({shares[0].kind}), {_SHARES_ARE_SILENT}"
+        return None
 
     def unwatch(self, root: str) -> None:
         """Stop."""
         watch = self._watches.pop(root, None)
+        self._mounts.pop(root, None)
         if watch is not None:
-            self._observer.unschedule(watch)  # type: ignore[arg-type]
+            self._observer.unschedule(watch)
+
+    def is_stale(self, root: str) -> bool:
+        """Tell if a root has to be watched anew: its events have ended, or something was mounted or unmounted there.
+
+        The system ends the watches on what is unmounted, and has none on what is mounted; it tells of neither.
+        """
+        mounts = self._mounts.get(root)
+        return self._has_ended(root) or (mounts is not None and mounts != mounts_of(root, self._table()))
 
     def exhausted(self) -> str | None:
-        """Tell if the system's limit is reached, so that new folders cannot be watched, or if a thread has ended."""
+        """Tell if the system's limit is reached, so that new folders cannot be watched."""
+        return self._limit_reached() if self._watches else None
+
+    def _has_ended(self, root: str) -> bool:
+        """Tell if no more events will come from a root: its thread ends with the folder, even if that is made again."""
+        watch = self._watches.get(root)
+        if watch is None:
+            return False
+        alive = any(emitter.watch == watch and emitter.is_alive() for emitter in self._observer.emitters)
+        return not alive or not self._observer.is_alive()
+
+    def _limit_reached(self) -> str | None:
         from watchdog.events import FileSystemEventHandler
 
-        if self._probe in self._watches or not self._watches:
+        if self._probe in self._watches:
             return None
-        if not self._observer.is_alive() or not all(emitter.is_alive() for emitter in self._observer.emitters):
-            return "the system's events have ended"
         try:
             watch = self._schedule(self._probe, FileSystemEventHandler(), recursive=False)
         except OSError as error:
             return _limit(error)
-        self._observer.unschedule(watch)  # type: ignore[arg-type]
+        self._observer.unschedule(watch)
         return None
 
     def close(self) -> None:
@@ -207,7 +242,7 @@ class WatchdogSource:
             elif os.path.splitext(name)[1].lower() in _SUFFIXES and not _passed_over(path, root):
                 self._hints.mark(folder)
 
-    def _schedule(self, folder: str, handler: object, *, recursive: bool) -> object:
+    def _schedule(self, folder: str, handler: FileSystemEventHandler, *, recursive: bool) -> ObservedWatch:
         from watchdog import events
 
         # Not "opened" nor "closed without a write": we ourselves open every file that there is to score.
@@ -217,7 +252,7 @@ class WatchdogSource:
         ]
         if sys.platform == "linux":
             wanted.append(events.FileClosedEvent)
-        return self._observer.schedule(handler, folder, recursive=recursive, event_filter=wanted)  # type: ignore[arg-type]
+        return self._observer.schedule(handler, folder, recursive=recursive, event_filter=wanted)
 
 
 def _passed_over(path: str, root: str) -> bool:

@@ -6,12 +6,13 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from rali.errors import UnsafeError
+from rali.errors import CatalogBusyError, CatalogWriteError, UnsafeError
 from rali.photos.photo import display_path
 
 _PATIENCE_S = 10.0
@@ -24,27 +25,42 @@ class RootLock:
 
     Raises:
         UnsafeError: another watcher has one of the roots, or a folder above or below it; the message names it.
+        CatalogBusyError: another one is about to begin, and takes long.
+        CatalogWriteError: the locks cannot be written.
     """
 
-    def __init__(self, db: Path, roots: Sequence[str]) -> None:
-        self._db, self._roots = db, roots
+    def __init__(self, db: Path, roots: Sequence[str], *, patience_s: float = _PATIENCE_S) -> None:
+        self._db, self._roots, self._patience_s = db, roots, patience_s
         self._held: list[tuple[FileLock, Path]] = []
 
     def __enter__(self) -> RootLock:
-        self._db.parent.mkdir(parents=True, exist_ok=True)
-        # Held while looking around, so that of two that start at once only one finds nobody.
-        with FileLock(self._path("lock"), timeout=_PATIENCE_S):
-            try:
-                self._refuse_neighbours()
-                for root in self._roots:
-                    self._hold(root)
-            except BaseException:
-                self._release()
-                raise
+        try:
+            self._db.parent.mkdir(parents=True, exist_ok=True)
+            # Held while looking around, so that of two that start at once only one finds nobody.
+            with FileLock(self._path("lock"), timeout=self._patience_s):
+                self._hold_all()
+        except Timeout as error:  # which is an OSError, too
+            raise CatalogBusyError(
+                "another rali watch is just beginning with this catalog; try again in a moment"
+            ) from error
+        except OSError as error:
+            raise CatalogWriteError(
+                f"the locks of a watch cannot be written in {display_path(self._db.parent)} "
+                f"({error.strerror or error}); check that folder, or use --db in another place"
+            ) from error
         return self
 
     def __exit__(self, *_: object) -> None:
         self._release()
+
+    def _hold_all(self) -> None:
+        try:
+            self._refuse_neighbours()
+            for root in self._roots:
+                self._hold(root)
+        except BaseException:
+            self._release()
+            raise
 
     def _path(self, rest: str) -> Path:
         return self._db.with_name(f"{self._db.name}.watch-{rest}")
@@ -78,7 +94,8 @@ class RootLock:
     def _release(self) -> None:
         while self._held:
             lock, note = self._held.pop()
-            note.unlink(missing_ok=True)
+            with suppress(OSError):  # a note without its lock is nobody's
+                note.unlink(missing_ok=True)
             lock.release()
 
 

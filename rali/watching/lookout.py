@@ -6,22 +6,24 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Scoring
-from rali.errors import PathError, UnsafeError
-from rali.photos.photo import Photo, display_path, is_gone
+from rali.errors import DriveLostError, PathError, UnsafeError
+from rali.photos.photo import Photo, is_gone
 from rali.survey import FolderSurvey
-from rali.watching.events import CaughtUp, Event, Gone, Notice, Renamed
+from rali.watching.arrivals import Arrivals
+from rali.watching.events import CaughtUp, Event, Gone, Renamed
 from rali.watching.hints import Hints, Source
 from rali.watching.options import WatchOptions
+from rali.watching.presence import Presence
 from rali.watching.roots import Root, quiet_s, stamp_of
 from rali.watching.settle import Settler, Stamp
 
 # A turn looks around no longer than this, so that photos which are ready are not kept waiting by a large tree.
 _TURN_S = 0.25
 _LOOKS_A_TURN = 5_000
-_AWAY_CHECK_S = 5.0
 _POLL_S = 10.0
 # A look at all of a polled root, and at a folder that keeps changing, takes at most so much of a core.
 _POLL_SHARE = 0.01
@@ -39,9 +41,10 @@ class Lookout:
 
     Args:
         hints: marked by ``source``.
-        source: begins to watch the roots at once, so that what comes during the first look is not missed.
+        source: watches the roots, see :class:`~rali.watching.presence.Presence`.
         notice: told of what people should know.
         stopping: asked often; once it is true, looks end early.
+        arrivals: told which photos wait to be read, and when all of a root was looked at.
     """
 
     def __init__(
@@ -56,16 +59,24 @@ class Lookout:
         *,
         notice: Callable[[str], None],
         stopping: Callable[[], bool],
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._roots, self._catalog, self._scoring, self._settler = roots, catalog, scoring, settler
-        self._options, self._hints, self._source = options, hints, source
+        self._options, self._hints = options, hints
         self._notice, self._stopping = notice, stopping
+        self._arrivals = arrivals
         self._dirty: dict[str, _Dirty] = {}
         self._rested_until_s: dict[str, float] = {}  # folders that were looked at a moment ago
         self._found = CaughtUp(0, 0, 0, 0)
         self._caught_up = False
-        for root in roots:
-            self._watch(root)
+        self._presence = Presence(
+            roots,
+            catalog,
+            source,
+            once=options.once,
+            notice=notice,
+            on_lost=arrivals.lost if arrivals is not None else lambda _: None,
+        )
 
     @property
     def nothing_left(self) -> bool:
@@ -75,7 +86,8 @@ class Lookout:
     def next_s(self) -> float:
         """Return when the next look is due."""
         now_s = time.monotonic()
-        times_s = [root.next_look_s if root.walk is None else now_s for root in self._roots]
+        times_s = [root.check_s for root in self._roots]
+        times_s += [root.next_look_s if root.walk is None else now_s for root in self._roots if not root.away]
         times_s += [dirty.due_s for dirty in self._dirty.values()]
         settles_s = self._settler.next_due_s()
         return min(times_s if settles_s is None else [*times_s, settles_s])
@@ -99,9 +111,7 @@ class Lookout:
         """Look where it is time to look, for a moment; what is left is for the next turn."""
         until_s = time.monotonic() + _TURN_S
         self._take_hints()
-        for root in self._roots:
-            if root.away and time.monotonic() >= root.next_look_s:
-                yield from self._look_for(root)
+        yield from self._presence.check()
         for folder, dirty in sorted(self._dirty.items(), key=lambda item: item[1].due_s):
             if time.monotonic() >= until_s or dirty.due_s > time.monotonic():
                 break
@@ -119,7 +129,7 @@ class Lookout:
         now_s = time.monotonic()
         if overflowed:
             for root in self._roots:
-                root.next_look_s = min(root.next_look_s, now_s) if not root.away else root.next_look_s
+                root.next_look_s = min(root.next_look_s, now_s)
         for folder, deep in marked.items():
             self._mark(folder, deep=deep, due_s=now_s)
         if len(self._rested_until_s) > 1000:
@@ -140,13 +150,20 @@ class Lookout:
         if root is None or root.away:
             return
         if root.is_away(self._catalog):
-            yield self._lose(root)
+            yield self._presence.lose(root)
             return
         started_s = time.monotonic()
         found_new = False
-        for found in root.survey_below(self._catalog, self._scoring, folder, deep=deep, on_notice=self._notice):
-            found_new = self._note(found, trust_times=False) or found_new
-            yield from _news_of(found)
+        say = partial(self._say, root)
+        try:
+            for found in root.survey_below(self._catalog, self._scoring, folder, deep=deep, on_notice=say):
+                found_new = self._note(root, found, in_walk=False) or found_new
+                yield from _news_of(found)
+                if self._stopping():
+                    return
+        except DriveLostError as error:
+            yield self._presence.lose(root, str(error))
+            return
         now_s = time.monotonic()
         self._rested_until_s[folder] = now_s + max(
             self._options.settle_s / 2, (now_s - started_s) * (1 / _FOLDER_SHARE - 1)
@@ -160,29 +177,49 @@ class Lookout:
         first = root.walks == 0
         if root.walk is None:
             if root.is_away(self._catalog):
-                yield self._lose(root)
+                yield self._presence.lose(root)
                 return
-            self._check_source()
-            root.walk, root.walk_cost_s = root.survey(self._catalog, self._scoring, self._notice), 0.0
+            self._presence.hears(root)
+            say = partial(self._say, root)
+            root.walk, root.walk_cost_s = root.survey(self._catalog, self._scoring, say, self._stopping), 0.0
         try:
             while True:
                 started_s = time.monotonic()
                 found = next(root.walk, None)
                 if found is not None:
-                    self._note(found, trust_times=first)
+                    if found.photos or found.gone:
+                        self._note(root, found, in_walk=True)
                     if first:
                         self._count(found)
                     yield from _news_of(found)
                 root.walk_cost_s += time.monotonic() - started_s
+                if self._stopping():  # perhaps before its end
+                    return
                 if found is None:
                     break
-                if time.monotonic() >= until_s or self._stopping():
+                if time.monotonic() >= until_s:
                     return
-        except (PathError, UnsafeError) as error:
-            yield self._lose(root, str(error))
+        except (PathError, DriveLostError) as error:
+            yield self._presence.lose(root, str(error))
             return
+        except UnsafeError as error:  # it is there and holds no photos: they may come, and be heard
+            if self._options.once:
+                raise
+            self._say(root, str(error))
+        self._end_walk(root)
+
+    def _end_walk(self, root: Root) -> None:
         root.walk, root.walks = None, root.walks + 1
+        if self._arrivals is not None:
+            self._arrivals.looked_at_all(root.path)
         root.next_look_s = time.monotonic() + self._rescan_after_s(root)
+        root.told, root.telling = root.telling, set()
+
+    def _say(self, root: Root, text: str) -> None:
+        """Tell people how it is with a root; once, until a look at all of it has found it otherwise."""
+        if text not in root.told | root.telling:
+            self._notice(text)
+        root.telling.add(text)
 
     def _rescan_after_s(self, root: Root) -> float:
         if root.polled is None:
@@ -198,9 +235,12 @@ class Lookout:
             so_far.waiting + len(found.waiting),
         )
 
-    def _note(self, found: FolderSurvey, *, trust_times: bool) -> bool:
+    def _note(self, root: Root, found: FolderSurvey, *, in_walk: bool) -> bool:
         """Hand what waits in a folder to the settler; tell if something was new."""
         now_s = time.monotonic()
+        trust_times = in_walk and root.walks == 0
+        if self._arrivals is not None:
+            self._arrivals.found(root.path, found.folder, found.waiting, in_walk=in_walk)
         new = False
         for photo in found.waiting:
             try:
@@ -236,39 +276,6 @@ class Lookout:
             self._mark(os.path.dirname(photo.file), deep=False, due_s=now_s)
         return stamp
 
-    # --- roots that come and go ---------------------------------------------------------------------------------
-
-    def _watch(self, root: Root) -> None:
-        """Watch a root for events, before it is looked at: what comes during the look is not missed."""
-        root.polled = self._source.watch(root.path)
-        if root.polled is not None and not self._options.once:
-            self._notice(_polling(root))
-
-    def _check_source(self) -> None:
-        """Watch anew where events have ended (a root that was made again); where that cannot be, poll."""
-        if self._source.exhausted() is not None:
-            for root in self._roots:
-                if root.polled is None and not root.away:
-                    self._source.unwatch(root.path)
-                    self._watch(root)
-
-    def _lose(self, root: Root, why: str | None = None) -> Notice:
-        """Leave a root alone until it is back; what is remembered of it stays."""
-        root.away, root.walk = True, None
-        root.next_look_s = time.monotonic() + min(_AWAY_CHECK_S, self._options.rescan_s)
-        self._source.unwatch(root.path)
-        shown = display_path(root.path)
-        return Notice(f"{why or f'{shown} is gone or empty'}; waiting for it, and its photos stay in rankings")
-
-    def _look_for(self, root: Root) -> Iterator[Event]:
-        """Look if a root is back; if so, look at all of it."""
-        if root.is_away(self._catalog):
-            root.next_look_s = time.monotonic() + min(_AWAY_CHECK_S, self._options.rescan_s)
-            return
-        root.away, root.next_look_s = False, 0.0
-        yield Notice(f"{display_path(root.path)} is back")
-        self._watch(root)
-
 
 def _news_of(found: FolderSurvey) -> Iterator[Event]:
     for name in found.renamed:
@@ -283,9 +290,3 @@ def _as_now(photo: Photo, stamp: Stamp) -> Photo:
     """Return a photo with its file as the last look saw it."""
     size_bytes, mtime_ns, inode = stamp[0]
     return photo._replace(size_bytes=size_bytes, mtime_ns=mtime_ns, inode=inode)
-
-
-def _polling(root: Root) -> str:
-    return (
-        f"{display_path(root.path)} is polled: {root.polled}. What comes is found by looking at all of it now and then"
-    )

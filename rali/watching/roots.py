@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from rali.catalog.catalog import Catalog
-from rali.catalog.records import Scope, Scoring
+from rali.catalog.records import Scoring
 from rali.config import Pairs
+from rali.drives import Drives
 from rali.errors import PathError
 from rali.photos.photo import PHOTO_SUFFIXES, Photo, is_gone
 from rali.photos.scan import JOURNAL_NAME, SKIPPED_FOLDERS, Scan, lets_through, matches_glob
-from rali.survey import FolderSurvey, emptied, is_empty, survey, survey_folder
+from rali.survey import FolderSurvey, survey, survey_folder
 from rali.watching.settle import Stamp
 
 
@@ -25,10 +26,14 @@ class Root:
     Attributes:
         path: absolute, free of symbolic links.
         include, exclude, pairs: as in :class:`~rali.photos.scan.Scan`.
-        polled: why no events come from it; None if they do.
+        polled: why not all of its events come; None if they do.
         away: it is gone, or as empty as a missing drive is.
-        next_look_s: when to look if it is back, or else when to look at all of it again.
+        check_s: when to look if it is still there, or else if it is back.
+        next_look_s: when to look at all of it again.
         walk: the look at all of it that goes on now.
+        told, telling: what people were told of it by the last look at all of it, and since.
+        identity: device and inode of the folder that is watched under this path; None if there was none.
+        mounted: something was mounted at the path.
     """
 
     path: str
@@ -37,14 +42,30 @@ class Root:
     pairs: Pairs = "together"
     polled: str | None = None
     away: bool = False
+    check_s: float = 0.0
     next_look_s: float = 0.0
     walk: Iterator[FolderSurvey] | None = None
+    told: set[str] = field(default_factory=set)
+    telling: set[str] = field(default_factory=set)
     walk_cost_s: float = 0.0
     walks: int = 0
-    mounted: bool = field(init=False)
+    identity: tuple[int, int] | None = field(default=None, init=False)
+    mounted: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.mounted = os.path.ismount(self.path)
+        self.remember()
+
+    def remember(self) -> None:
+        """Note which folder lies under the path now, as the one that is watched from now on."""
+        self.identity, self.mounted = _identity(self.path), self.mounted or os.path.ismount(self.path)
+
+    def is_replaced(self) -> bool:
+        """Tell if another folder, or another drive, lies under the path now."""
+        now = _identity(self.path)
+        if now is None or now == self.identity:
+            return False
+        # Where nothing holds on to a folder, some file systems give it another inode number now and then.
+        return self.identity is None or self.polled is None or now[0] != self.identity[0]
 
     def is_away(self, catalog: Catalog) -> bool:
         """Tell if it cannot be read, is no longer mounted, or is empty although photos are remembered in it."""
@@ -56,16 +77,18 @@ class Root:
                     return False
         except OSError:
             return True
-        return catalog.count_listed(Scope([self.path])) > 0
+        return catalog.lists_any(self.path)
 
     def holds(self, folder: str) -> bool:
         """Tell if a folder is this one or lies below it."""
         return folder == self.path or folder.startswith(self.path.rstrip(os.sep) + os.sep)
 
-    def survey(self, catalog: Catalog, scoring: Scoring, on_notice: Callable[[str], None]) -> Iterator[FolderSurvey]:
+    def survey(
+        self, catalog: Catalog, scoring: Scoring, on_notice: Callable[[str], None], stop: Callable[[], bool]
+    ) -> Iterator[FolderSurvey]:
         """Look at all of it. Raises as :func:`rali.survey.survey` does."""
         scan = Scan([self.path], self.include, self.exclude, self.pairs)
-        return survey(scan, catalog, scoring, one_name=True, on_notice=on_notice)
+        return survey(scan, catalog, scoring, one_name=True, on_notice=on_notice, stop=stop)
 
     def survey_below(
         self, catalog: Catalog, scoring: Scoring, folder: str, *, deep: bool, on_notice: Callable[[str], None]
@@ -73,29 +96,33 @@ class Root:
         """Look at one folder of it; with ``deep``, at all folders below that one, too.
 
         A folder that is empty now has lost its photos, not its drive, if it lies on the device that they lay on.
+
+        Raises:
+            DriveLostError: something seems to be gone, and so is the root.
         """
         if not self._is_walked(folder):
             return
         visited: set[str] = set()
+        drives = Drives(catalog, {self.path: self.identity[0]} if self.identity else {}, on_notice)
         scan = Scan([folder], pairs=self.pairs, deep=deep)
         with suppress(PathError):  # gone by now
             if os.path.isdir(folder):
                 for found, photos in scan.folders():
                     if found != folder and not self._is_walked(found):
                         continue
+                    if not photos:
+                        yield FolderSurvey(found, {}, [], [], [])
+                        continue
                     visited.add(found)
                     chosen = {name: photo for name, photo in photos.items() if self._lets_through(photo)}
-                    yield survey_folder(catalog, scoring, found, chosen, listed=found in scan.listed, one_name=True)
+                    yield survey_folder(
+                        catalog, scoring, found, chosen, drives, listed=found in scan.listed, one_name=True
+                    )
         for remembered in catalog.folders_below(folder) if deep else [folder]:
             if remembered in visited:
                 continue
-            if remembered in scan.listed:
-                if is_empty(remembered) and _lay_on_another_device(catalog, remembered):
-                    on_notice(emptied(remembered))
-                    continue
-            elif not is_gone(remembered) or self.is_away(catalog):
-                continue
-            yield survey_folder(catalog, scoring, remembered, {}, listed=True)
+            if remembered in scan.listed or is_gone(remembered):
+                yield survey_folder(catalog, scoring, remembered, {}, drives, listed=True)
 
     def _is_walked(self, folder: str) -> bool:
         """Tell if a walk over the root comes to a folder, as far as names tell."""
@@ -119,13 +146,14 @@ class Root:
         return lets_through(photo.file, photo.companions, self.path, include=self.include, exclude=self.exclude)
 
 
-def _lay_on_another_device(catalog: Catalog, folder: str) -> bool:
-    """Tell if the photos that are remembered in a folder lay on another device than it lies on itself."""
-    devices = catalog.devices_in(folder)
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return device and inode of a folder; None if there is none, or if it does not answer."""
     try:
-        return bool(devices) and devices != {os.stat(folder).st_dev}
+        with os.scandir(path):  # what the system mounts on demand is there only now
+            info = os.stat(path)
     except OSError:
-        return True
+        return None
+    return info.st_dev, info.st_ino
 
 
 def stamp_of(photo: Photo, *, fresh: bool) -> Stamp | None:

@@ -179,6 +179,17 @@ class Settler:
             found.out = False
             self._set_ready(found, ready=True)
 
+    def put_back(self, file: str, stamp: Stamp | None) -> None:
+        """Note that nothing became of a photo which was taken, and what it was like when it was taken."""
+        if found := self._pending.get(file):
+            if not found.out:  # what became of it is known after all
+                return
+            if found.stamp == stamp:
+                self.give_back(file)
+            else:  # it has changed since: it has to settle first
+                found.out = False
+                heapq.heappush(self._due, (found.ripe_s, file))
+
     def scored(self, file: str, stamp: Stamp | None) -> None:
         """Note that a photo which was taken has a score, and what it was like when it was taken."""
         if found := self._pending.get(file):

@@ -2,7 +2,8 @@
 
 All of it happens in the thread that asks for events, which alone touches the catalog; other threads only mark folders
 (:mod:`rali.watching.hints`) or run the user's command (:mod:`rali.watching.command`). One turn of the loop looks
-around, scores what is ready, culls what is due, and then sleeps until the next of these is to come.
+around, scores what is ready, culls what is due, and then sleeps until the next of these is to come. Each of the three
+is tried again by itself when it fails in a way that passes (:mod:`rali.watching.trouble`): the loop goes on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Protocol
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Outcome, Scoring
@@ -24,6 +24,7 @@ from rali.photos.photo import Photo, display_path
 from rali.photos.scan import resolve_roots
 from rali.pipeline import ScoringSession
 from rali.prepare import recipe_id
+from rali.watching.carrying import CullRules
 from rali.watching.command import CommandRunner
 from rali.watching.culling import Culling
 from rali.watching.events import Backlog, Event, Failed, Notice, Scored
@@ -32,29 +33,15 @@ from rali.watching.lock import RootLock
 from rali.watching.lookout import Lookout
 from rali.watching.options import WatchOptions
 from rali.watching.roots import Root
+from rali.watching.scoring_turns import ScoringTurns, Session
 from rali.watching.settle import Settler, Stamp
+from rali.watching.trouble import TRIES_OF_ONCE, Patience
 
-# So many ready photos are scored at once; fewer wait for company, as long as the latency allows.
-_ENOUGH = 64
 # Events come by the thousand; answering more often than this would only slow down who copies.
 _SHORTEST_NAP_S = 0.02
 _STOP_CHECK_S = 0.5
 _BACKLOG_EVERY_S = 0.5
-_REST_AFTER_S = 600.0
-
-
-class Session(Protocol):
-    """What scores photos, see :class:`rali.pipeline.ScoringSession`."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it holds workers or a model now."""
-
-    def score(self, photos: Iterable[Photo], stop: Callable[[], bool], *, expected: int) -> Iterator[list[Outcome]]:
-        """Score and store photos; yield what became of them."""
-
-    def rest(self) -> None:
-        """Give workers and model back until the next photo."""
+_JOIN_STEP_S = 0.1
 
 
 class Watcher:
@@ -99,24 +86,23 @@ class Watcher:
         self._session: Session = session or ScoringSession(
             catalog, settings, self.info, self.scoring, on_notice=self._notice
         )
+        most_tries = TRIES_OF_ONCE if options.once else None
+        self._looking = Patience(
+            "Folders cannot be looked at now", "Folders are looked at again", most_tries=most_tries
+        )
+        scoring = Patience("Photos cannot be scored now", "Photos are scored again", most_tries=most_tries)
+        self._culls = Patience("Photos cannot be culled now", "Photos are culled again", most_tries=most_tries)
         self._make_source = source or (lambda hints: WatchdogSource(hints, os.fspath(catalog.path.parent)))
         self._hints = Hints()
         self._settler = Settler(options.settle_s)
-        self._ready_since_s: float | None = None
+        self._turns = ScoringTurns(self._session, self._settler, latency_s=options.latency_s, patience=scoring)
         self._backlog = Backlog(0, 0, 0)
         self._backlog_s = 0.0
-        self._used_s = time.monotonic()
         self._culling: Culling | None = None
         if options.below is not None:
-            self._culling = Culling(
-                catalog,
-                self.scoring,
-                [root.path for root in self.roots],
-                options.below,
-                options.grace_s,
-                options.no_protect,
-                options.to,
-            )
+            roots = [root.path for root in self.roots]
+            rules = CullRules(roots, options.below, options.no_protect, options.to, limited=options.once)
+            self._culling = Culling(catalog, self.scoring, rules, options.grace_s)
         self._runner: CommandRunner | None = None
         if options.command is not None:
             self._runner = CommandRunner(options.command, on_notice=self._hints.ring)
@@ -144,7 +130,7 @@ class Watcher:
 
         Raises:
             UnsafeError: with ``once``, a folder that held photos is empty or gone, as a missing drive is.
-            ModelError, DeviceError, CatalogError, RaliError: see :mod:`rali.errors`.
+            ModelError, DeviceError, CatalogError, RaliError, OSError: waiting does not cure it; see :mod:`rali.errors`.
         """
         away = [root.path for root in self.roots if self.options.once and root.is_away(self._catalog)]
         if away:
@@ -154,11 +140,15 @@ class Watcher:
             )
         lookout = self._start_lookout()
         while not self._stopping():
-            yield from lookout.look_around()
-            if self._is_time_to_score():
-                yield from self._score(lookout)
-            if self._culling is not None:
-                yield from self._culling.cull(time.monotonic(), self._stopping)
+            yield from self._look(lookout)
+            if self._turns.is_due():
+                yield from self._turns.score(
+                    lambda taken: self._take(lookout, taken),
+                    self._became,
+                    lambda: self._between_groups(lookout),
+                    self._stopping,
+                )
+            yield from self._cull()
             yield from self._tell()
             if self.options.once and lookout.nothing_left and self._all_done():
                 break
@@ -184,58 +174,71 @@ class Watcher:
             source,
             notice=self._notice,
             stopping=self._stopping,
+            arrivals=None if self._culling is None else self._culling.arrivals,
         )
 
-    # --- scoring ------------------------------------------------------------------------------------------------
+    # --- what is done again and again ---------------------------------------------------------------------------
 
-    def _is_time_to_score(self) -> bool:
-        now_s = time.monotonic()
-        if not self._settler.ready:
-            self._ready_since_s = None
-            return False
-        if self._ready_since_s is None:
-            self._ready_since_s = now_s
-        return self._settler.ready >= _ENOUGH or now_s >= self._ready_since_s + self.options.latency_s
+    def _look(self, lookout: Lookout) -> Iterator[Event]:
+        """Look around; where that fails, look at everything when it is tried again."""
+        if (yield from self._looking.attempt(self._heard(lookout.look_around()))):
+            # A walk that raised is over, though not at its end, and the hints of this turn are used up.
+            for root in self.roots:
+                root.walk = None
+                if not root.away:
+                    root.next_look_s = 0.0
 
-    def _score(self, lookout: Lookout) -> Iterator[Event]:
-        """Score what is ready, and what becomes ready meanwhile."""
-        self._ready_since_s = None
-        taken: dict[str, Stamp | None] = {}
-        for group in self._session.score(lookout.take(taken), self._stopping, expected=self._settler.ready):
-            for outcome in group:
-                yield from self._became(outcome, taken.pop(outcome.photo.file, None))
-            yield from lookout.look_around()
+    def _heard(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Let the culling hear of what happens to the photos that wait for it."""
+        for event in events:
             if self._culling is not None:
-                yield from self._culling.cull(time.monotonic(), self._stopping)
-            yield from self._tell()
-        self._used_s = time.monotonic()
+                self._culling.heard(event)
+            yield event
+
+    def _take(self, lookout: Lookout, taken: dict[str, Stamp | None]) -> Iterator[Photo]:
+        for photo in lookout.take(taken):
+            if self._culling is not None:
+                self._culling.taken(photo)
+            yield photo
+
+    def _cull(self) -> Iterator[Event]:
+        if self._culling is None or (self.options.once and self._pending()):  # once: all that is there, as one plan
+            return
+        now_s, due_s = time.monotonic(), self._culling.next_due_s()
+        if due_s is not None and due_s <= now_s:
+            yield from self._culls.attempt(self._culling.cull(now_s, self._stopping))
+
+    def _between_groups(self, lookout: Lookout) -> Iterator[Event]:
+        yield from self._look(lookout)
+        yield from self._cull()
+        yield from self._tell()
 
     def _became(self, outcome: Outcome, stamp: Stamp | None) -> Iterator[Event]:
-        """Tell what became of a photo, and to whom it matters."""
+        """Tell what became of a photo, and to whom it matters.
+
+        The catalog, which may be out of reach, is asked first: a photo is done with when nothing can fail any more.
+        """
         file, now_s = outcome.photo.file, time.monotonic()
         seen_s = self._settler.seen_s(file)
         if outcome.failure is not None:
             again_s, news = self._settler.failed(file, stamp, outcome.failure.kind, now_s)
+            if self._culling is not None:
+                self._culling.failed(file)
             if news:
                 yield Failed(file, outcome.failure.kind, outcome.failure.message, again_s)
             return
-        self._settler.scored(file, stamp)
         score = outcome.score
         if score is None and outcome.prepared is not None:
             score = self._catalog.score_of(outcome.prepared.content.hash, self.scoring)
+        self._settler.scored(file, stamp)
         if score is None:  # forgotten by another process this very moment
             return
         seconds = now_s - seen_s if seen_s is not None else 0.0
         yield Scored(file, score, outcome.photo.companions, seconds, known=outcome.score is None)
-        if self._culling is not None:
-            self._culling.scored(file, score, now_s, new=not self._was_known(file))
+        if self._culling is not None and outcome.prepared is not None:
+            self._culling.scored(outcome.photo, outcome.prepared.content.hash, score, now_s)
         if self._runner is not None:
             self._runner.run_for(file, score)
-
-    def _was_known(self, file: str) -> bool:
-        """Tell if a file had another content before: an edit is a sign that somebody wants the photo."""
-        photo_id = self._catalog.find(file)
-        return photo_id is not None and bool(self._catalog.past_scores(photo_id, self.scoring))
 
     # --- the loop's own affairs -----------------------------------------------------------------------------------
 
@@ -244,6 +247,8 @@ class Watcher:
             yield self._notices.popleft()
         if self._runner is not None:
             yield from self._runner.notices()
+        if self._culling is not None and not self._pending():
+            yield from self._culling.tell_left()
         now_s = time.monotonic()
         backlog = self._backlog_now()
         if backlog != self._backlog and (now_s >= self._backlog_s + _BACKLOG_EVERY_S or backlog == Backlog(0, 0, 0)):
@@ -264,24 +269,24 @@ class Watcher:
 
     def _all_done(self) -> bool:
         """Tell if everything that was found is scored, or will not be without a change, and culled."""
-        pending = self._settler.ready or self._settler.settling
-        return not pending and not (self._culling is not None and len(self._culling))
+        if self._pending() or self._looking.is_tried:
+            return False
+        return self._culling is None or not len(self._culling)
+
+    def _pending(self) -> bool:
+        """Tell if photos are to be scored, those not counted that failed."""
+        return bool(self._settler.ready or self._settler.settling)
 
     def _nap(self, lookout: Lookout) -> None:
         """Sleep until the next thing is to be done, or a hint comes; wake now and then to see if it is time to stop."""
-        now_s = time.monotonic()
-        if self._session.is_open and now_s >= self._used_s + _REST_AFTER_S:
-            self._session.rest()
-        times_s = [lookout.next_s()]
-        if self._session.is_open:
-            times_s.append(self._used_s + _REST_AFTER_S)
-        if self._settler.ready:
-            times_s.append((self._ready_since_s or now_s) + self.options.latency_s)
+        self._turns.rest_if_unused()
+        times_s = [max(lookout.next_s(), self._looking.until_s), self._turns.next_s()]
         if self._backlog_now() != self._backlog:
             times_s.append(self._backlog_s + _BACKLOG_EVERY_S)
-        culling_s = self._culling.next_due_s() if self._culling is not None else None
+        waits = self._culling is None or (self.options.once and self._pending())
+        culling_s = self._culling.next_due_s() if self._culling is not None and not waits else None
         if culling_s is not None:
-            times_s.append(culling_s)
+            times_s.append(max(culling_s, self._culls.until_s))
         until_s = min(times_s)
         while not self._stopping() and (left_s := until_s - time.monotonic()) > 0:
             if self._hints.wait(min(left_s, _STOP_CHECK_S)):
@@ -291,12 +296,24 @@ class Watcher:
     def _end(self) -> Iterator[Event]:
         """Say what is left undone."""
         if self._runner is not None:
-            left = self._runner.close(finish=self.options.once and not self._stopped)
-            if left:
-                yield Notice(f"--exec was not run for {left:,} photos, because the watch ended")
+            yield from self._end_commands(self._runner)
         if self._culling is not None and len(self._culling):
             yield Notice(f"{len(self._culling):,} photos that scored too low were not culled: their time had not come")
+        if self._culling is not None:
+            yield from self._culling.tell_left()
         yield from self._tell()
+        if self._culling is not None and self._culling.error is not None:
+            raise self._culling.error
+
+    def _end_commands(self, runner: CommandRunner) -> Iterator[Event]:
+        """Wait for the commands if it is --once that ends; not any longer when asked to stop."""
+        runner.end(finish=self.options.once and not self._stopped)
+        while not runner.wait(_JOIN_STEP_S):
+            yield from runner.notices()
+            if self._stopping():
+                runner.end(finish=False)
+        if runner.left:
+            yield Notice(f"--exec was not run for {runner.left:,} photos, because the watch ended")
 
 
 def _outermost(paths: Sequence[str]) -> list[str]:

@@ -72,8 +72,8 @@ def watch(
 ) -> None:
     """Score photos below PATHS as they arrive, until Ctrl-C; what is there already is scored first.
 
-    A photo is read once it is whole. With --below and --apply, photos that score too low go into the quarantine after
-    a while, under every rule of rali cull, and rali undo brings them back.
+    A photo is read once it is whole. With --below and --apply, photos that arrive and score too low go into the
+    quarantine after a while, under every rule of rali cull, and rali undo brings them back; what was there stays.
     """
     from rali.watching.watcher import Watcher
     from rali_cli.watch_view import Tally, Watched

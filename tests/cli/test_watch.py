@@ -315,6 +315,8 @@ def test_a_second_watcher_of_the_folder_is_refused(
         (["--rescan", "nan"], 2, "--rescan nan"),
         (["--exec", ""], 2, "--exec"),
         (["--exec", "a 'b"], 2, "--exec: no closing quotation"),
+        (["--exec", "'/no/such\nprogram'"], 2, r"--exec /no/such\nprogram: there is no such program"),
+        (["--exec", "./0.jpg {}"], 2, "--exec ./0.jpg: it cannot be executed"),
         (["--recipe", "slow"], 2, "exact or fast"),
         (["/no/such\nfolder"], 1, r"/no/such\nfolder"),
         (["0.jpg"], 1, "0.jpg is no folder"),
@@ -368,47 +370,84 @@ def test_exec_runs_a_command_that_no_shell_reads(rali: Callable[..., Any], folde
 
 
 def test_a_command_that_fails_is_told_of_and_changes_nothing_else(rali: Callable[..., Any], folder: Path) -> None:
-    answer = rali("watch", folder, "--once", "--exec", "/no/such/program", *QUICK)
+    answer = rali("watch", folder, "--once", "--exec", "sh -c 'echo no album >&2; exit 4'", *QUICK)
 
     assert answer.code == 0
-    assert answer.err.count("--exec /no/such/program for ") == 3
+    assert answer.err.count("--exec sh for ") == answer.err.count(": ended with 4 (no album)\n") == 3
+
+
+@pytest.mark.parametrize("how", [[], ["--once"]], ids=["for long", "once"])
+def test_a_signal_does_not_wait_for_a_command(
+    folder: Path, started: Callable[..., subprocess.Popen[str]], how: list[str]
+) -> None:
+    process = started("watch", folder, *how, "--jsonl", "--exec", "sh -c 'sleep 50'", *QUICK)
+    read_until(process, "scored", 3)
+    time.sleep(0.5)
+    process.terminate()
+    out, err = process.communicate(timeout=5)
+
+    assert (process.returncode, err) == (130, "")
+    assert "stopped, because the watch ended" in out
+    assert "--exec was not run for 2 photos" in out
 
 
 # --- culling ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_scores_too_low_is_culled_and_undo_brings_it_back(rali: Callable[..., Any], folder: Path) -> None:
+@pytest.fixture
+def arrived(rali: Callable[..., Any], folder: Path) -> set[str]:
+    """Let two photos come to a folder of three that were scored before, and so are none of a watch's business."""
+    rali("watch", folder, "--once", *QUICK)
+    return {os.fspath(write_jpeg(folder / f"new{number}.jpg", 20 + number)) for number in range(2)}
+
+
+def test_what_scores_too_low_is_culled_and_undo_brings_it_back(
+    rali: Callable[..., Any], folder: Path, arrived: set[str]
+) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     answer = rali("watch", folder, "--once", "--below", "1000", "--apply", "--grace", "0", *QUICK)
 
     assert answer.code == 0
-    assert list(folder.iterdir()) == []
-    assert answer.err.count(f"Culled: {folder}/") == 3
-    assert answer.err.splitlines()[-1] == "3 photos: 3 scored, 0 cached, 0 failed, 3 culled"
-    ways_back = re.findall(r"^To bring back: rali (undo \S+)$", answer.err, re.MULTILINE)
-    for way_back in ways_back:
-        assert rali(*way_back.split()).code == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["0.jpg", "1.jpg", "2.jpg"]
+    assert set(re.findall(r"^Culled: (\S+)", answer.err, re.MULTILINE)) == arrived
+    assert answer.err.splitlines()[-1] == "5 photos: 2 scored, 3 cached, 0 failed, 2 culled"
+    (way_back,) = re.findall(r"^To bring back: rali (undo \S+)$", answer.err, re.MULTILINE)
+    assert rali(*way_back.split()).code == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_once_refuses_to_cull_more_than_half_of_a_folder(rali: Callable[..., Any], folder: Path) -> None:
+    answer = rali("watch", folder, "--once", "--below", "1000", "--apply", "--grace", "0", *QUICK)
+
+    assert answer.code == 4
+    assert len(list(folder.iterdir())) == 3
+    assert len(answer.out.splitlines()) == 3  # their scores are there, and what to do is said
+    assert "3 of the 3 photos" in answer.err
+    assert answer.err.splitlines()[-1].endswith(f"rali cull {folder} --below 1000")
 
 
 def test_the_way_back_names_the_catalog_that_was_named(rali: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
     db = tmp_path / "my catalog.db"
+    write_jpeg(folder / "3.jpg", 3)
+    rali("watch", folder, "--once", "--db", db, *QUICK)
+    write_jpeg(folder / "new.jpg", 20)
 
     answer = rali("watch", folder, "--once", "--below", "1000", "--apply", "--grace", "0", "--db", db, *QUICK)
 
     assert f" --db '{db}'\n" in answer.err
 
 
+@pytest.mark.usefixtures("arrived")
 def test_a_photo_with_stars_stays_and_it_is_said_why(
     rali: Callable[..., Any], folder: Path, rate: Callable[[Path, int], None]
 ) -> None:
-    rate(folder / "1.jpg", 4)
+    rate(folder / "new1.jpg", 4)
 
     answer = rali("watch", folder, "--once", "--below", "1000", "--apply", "--grace", "0", *QUICK)
 
-    assert sorted(path.name for path in folder.iterdir()) == ["1.jpg", "1.xmp"]
-    assert f"Stays, rating: {folder}/1.jpg (" in answer.err
+    assert sorted(path.name for path in folder.iterdir()) == ["0.jpg", "1.jpg", "2.jpg", "new1.jpg", "new1.xmp"]
+    assert f"Stays, rating: {folder}/new1.jpg (" in answer.err
 
 
 # --- the panel -------------------------------------------------------------------------------------------------------
@@ -444,7 +483,20 @@ class Terminal:
     def text(self) -> str:
         """All that was written, without what moves the cursor and gives colours."""
         raw = b"".join(chunk for _, chunk in list(self.written)).decode(errors="replace")
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw).replace("\r", "")
+        lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw.replace("\x1b[H", "\n")).replace("\r", "")
+        return re.sub(r" +$", "", lines, flags=re.MULTILINE)
+
+    @property
+    def left_behind(self) -> str:
+        """What was written outside of the panel's own screen, and so is there when it has gone."""
+        raw = b"".join(chunk for _, chunk in list(self.written)).decode(errors="replace")
+        before, *rest = raw.split("\x1b[?1049h")
+        left = before + "".join(part.partition("\x1b[?1049l")[2] for part in rest)
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", left).replace("\r", "")
+
+    def resize(self, width: int, height: int) -> None:
+        fcntl.ioctl(self._parent, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)  # it has no controlling terminal that would
 
     @property
     def last_frame(self) -> str:
@@ -520,13 +572,38 @@ def test_the_panel_writes_nothing_while_nothing_happens(folder: Path, on_panel: 
 def test_the_panel_leaves_behind_what_else_happened(folder: Path, on_panel: Callable[..., Terminal]) -> None:
     terminal = on_panel("watch", folder, "--below", "1000", "--apply", *QUICK)
     terminal.wait_for("3 scored")
+    write_jpeg(folder / "new.jpg", 20)
+    terminal.wait_for("4 scored")
     terminal.process.terminate()
     assert terminal.process.wait(timeout=10) == 130
     terminal.close()
 
     *_, not_culled, stopped = terminal.text.splitlines()
-    assert "3 photos that scored too low were not culled: their time had not come" in not_culled
-    assert stopped == "Stopped: 3 photos scored, 0 failed; all is stored."
+    assert "1 photos that scored too low were not culled: their time had not come" in not_culled
+    assert stopped == "Stopped: 4 photos scored, 0 failed; all is stored."
+
+
+def test_a_terminal_that_gets_another_size_is_left_with_whole_lines(
+    folder: Path, on_panel: Callable[..., Terminal]
+) -> None:
+    terminal = on_panel("watch", folder, *QUICK, width=120, height=30)
+    terminal.wait_for("3 scored")
+    terminal.wait_for("waiting for photos")
+    for width, height in ((50, 10), (100, 20)):
+        terminal.resize(width, height)
+        before = len(terminal.written)
+        end_s = time.monotonic() + 10
+        while len(terminal.written) == before:
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+        terminal.wait_for("waiting for photos")
+    terminal.process.terminate()
+    assert terminal.process.wait(timeout=10) == 130
+    terminal.close()
+
+    assert terminal.left_behind == "Stopped: 3 photos scored, 0 failed; all is stored.\n"
+    frame = terminal.last_frame.partition("Stopped:")[0].splitlines()
+    assert all(cell_len(line) <= 100 for line in frame)
 
 
 def test_once_on_a_terminal_ends_with_a_line_where_the_panel_was(
@@ -588,6 +665,16 @@ def test_a_photo_that_failed_and_was_scored_later_is_no_failure_any_more() -> No
     assert drawn([failed])[-1].startswith("14:05:12  Failed, truncated: 0.jpg (the end is missing)")
     assert "0 failed" in drawn([failed, *scores(1)])[1]
     assert not any("Failed" in line for line in drawn([failed, *scores(1)]))
+
+
+def test_a_photo_that_fails_again_and_again_is_counted_once() -> None:
+    tally = Tally()
+    for kind in (FailureKind.TRUNCATED, FailureKind.CORRUPT, FailureKind.UNREADABLE, FailureKind.TRUNCATED):
+        tally.note(Failed("/photos/0.jpg", kind, "", 2.0))
+    tally.note(Failed("/photos/1.jpg", FailureKind.CORRUPT, "", None))
+
+    assert tally.failed == 2
+    assert tally.closing_line(interrupted=True) == "Stopped: 0 photos scored, 2 failed; all is stored."
 
 
 def test_what_was_culled_is_marked_and_the_way_back_shown() -> None:

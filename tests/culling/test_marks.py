@@ -106,7 +106,8 @@ def test_what_cannot_be_marked_is_refused_with_a_reason_and_the_others_go_throug
 ) -> None:
     (photos / "b.jpg").write_text("edited since")
     (photos / "new.jpg").write_text("new")
-    given = [photos / name for name in ("b.jpg", "new.jpg", "gone.jpg", "broken.jpg", "", "a.jpg")]
+    (photos / "new.txt").write_text("no photo")
+    given = [photos / name for name in ("b.jpg", "new.jpg", "new.txt", "gone.jpg", "broken.jpg", "", "a.jpg")]
 
     result = mark_photos(catalog, given, "keep")
 
@@ -114,7 +115,9 @@ def test_what_cannot_be_marked_is_refused_with_a_reason_and_the_others_go_throug
     reasons = {os.path.basename(path): reason for path, reason in result.refused}
     assert reasons == {
         "b.jpg": f"{photos}/b.jpg has changed since it was scored; run: rali score {photos}/b.jpg",
-        "new.jpg": f"{photos}/new.jpg is not in the catalog; run: rali score {photos}/new.jpg",
+        "new.jpg": f"{photos}/new.jpg has not been scored, so it is not in the catalog: wait until rali watch has "
+        f"scored it, or run: rali score {photos}/new.jpg",
+        "new.txt": f"{photos}/new.txt belongs to no photo that was scored: give the photo itself",
         "gone.jpg": f"{photos}/gone.jpg: No such file or directory. "
         "Check the spelling, and that the drive is connected",
         "broken.jpg": f"{photos}/broken.jpg could not be decoded, so there is no picture to mark; "

@@ -33,6 +33,9 @@ class CountingSession:
     Attributes:
         read: how often each file was read.
         scored: how often the model was asked about each file.
+        troubles: raised one after another, in place of storing a group.
+        after_store: called when a group is stored, before anybody is told.
+        rested: how often it gave back what it held.
     """
 
     def __init__(self, catalog: Catalog, info: BundleInfo, settings: Settings, scoring: Scoring) -> None:
@@ -41,26 +44,37 @@ class CountingSession:
         self._scorer = BrightnessScorer(info)
         self._shape = info.preprocessing.input_shape
         self.read: Counter[str] = Counter()
+        self.troubles: list[Exception] = []
+        self.after_store: Callable[[], object] = lambda: None
         self.scored: Counter[str] = Counter()
         self.is_open = False
+        self.rested = 0
 
     def score(self, photos: Iterable[Photo], stop: Callable[[], bool], *, expected: int) -> Iterator[list[Outcome]]:
         """Score and store photos, up to 64 at a time."""
+        self.is_open = True
         group: list[Outcome] = []
         for photo in photos:
             group.append(self._outcome(photo))
             if len(group) == 64:
-                self._catalog.store(group, self._scoring)
-                yield group
+                yield self._stored(group)
                 group = []
             if stop():
                 break
         if group:
-            self._catalog.store(group, self._scoring)
-            yield group
+            yield self._stored(group)
 
     def rest(self) -> None:
-        """Do nothing."""
+        """Give back what it holds, and count it."""
+        self.is_open = False
+        self.rested += 1
+
+    def _stored(self, group: list[Outcome]) -> list[Outcome]:
+        if self.troubles:
+            raise self.troubles.pop(0)
+        self._catalog.store(group, self._scoring)
+        self.after_store()
+        return group
 
     def _outcome(self, photo: Photo) -> Outcome:
         import numpy as np
@@ -86,10 +100,12 @@ class Running:
         settings: Settings,
         *,
         count: bool = True,
+        busy_timeout_s: float = 30.0,
         source: Callable[..., Any] | None = None,
         **options: Any,
     ) -> None:
         self.folders, self.settings, self._source, self._count = folders, settings, source, count
+        self._busy_timeout_s = busy_timeout_s
         self.options = WatchOptions(**({"settle_s": SETTLE_S, "latency_s": 0.05, "rescan_s": 60.0} | options))
         self.events: list[Event] = []
         self.error: BaseException | None = None
@@ -103,7 +119,7 @@ class Running:
 
     def _run(self) -> None:
         try:
-            with Catalog(self.settings.db) as catalog:
+            with Catalog(self.settings.db, busy_timeout_s=self._busy_timeout_s) as catalog:
                 info = read_info(Path(self.settings.model))
                 if self._count:
                     scoring = catalog.scoring(info, recipe_id(self.settings.recipe))
@@ -179,12 +195,18 @@ def settings(own_world: Path, tiny_bundle: Path) -> Settings:
 
 
 @pytest.fixture
+def counting() -> type[CountingSession]:
+    return CountingSession
+
+
+@pytest.fixture
 def watch(folder: Path, settings: Settings) -> Iterator[Callable[..., Running]]:
     """Return a function that starts a watcher on the folder; all are stopped in the end."""
     started: list[Running] = []
 
-    def start(*folders: Path, db: Path | None = None, **options: Any) -> Running:
+    def start(*folders: Path, db: Path | None = None, model: Path | None = None, **options: Any) -> Running:
         chosen = settings if db is None else replace(settings, db=db)
+        chosen = chosen if model is None else replace(chosen, model=str(model))
         started.append(Running(list(folders) or [folder], chosen, **options).start())
         return started[-1]
 

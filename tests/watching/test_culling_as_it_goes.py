@@ -14,7 +14,7 @@ from fakes import write_black, write_jpeg
 from rali.catalog.catalog import Catalog
 from rali.config import Settings
 from rali.culling.marks import mark_photos
-from rali.errors import UsageError
+from rali.errors import UnsafeError, UsageError
 from rali.moving.runs import find_run, undo
 from rali.pipeline import score_photos
 from rali.watching.events import Culled, Held, Renamed, Scored
@@ -122,6 +122,74 @@ def test_nothing_is_culled_when_the_watch_ends_early(watch: Watch, folder: Path)
 
     assert (folder / "dark.jpg").exists()
     assert run.notices == ["1 photos that scored too low were not culled: their time had not come"]
+
+
+def test_photos_that_were_there_before_stay_and_are_told_of(watch: Watch, folder: Path) -> None:
+    for name in ("old.jpg", "older.jpg"):
+        write_black(folder / name)
+    run = watch(below=BELOW, grace_s=0.2).until_caught_up()
+    write_black(folder / "new.jpg")
+
+    run.until(lambda run: culled(run) == {"new.jpg"})
+    run.settle()
+
+    assert (culled(run), held(run)) == ({"new.jpg"}, {})
+    assert run.notices == [
+        f"2 photos that were there before score below 20; they stay. To cull them: rali cull {folder} --below 20"
+    ]
+
+
+def test_an_old_photo_that_is_renamed_before_its_turn_is_still_an_old_one(watch: Watch, folder: Path) -> None:
+    write_black(folder / "old.jpg")
+    run = watch(below=BELOW, grace_s=0.2, settle_s=0.6).until_caught_up()
+    (folder / "old.jpg").rename(folder / "renamed.jpg")
+
+    run.until(lambda run: run.names() == {"renamed.jpg": 1})
+    run.settle()
+
+    assert (folder / "renamed.jpg").exists()
+    assert culled(run) == set()
+
+
+def test_an_old_photo_that_is_saved_again_unchanged_stays(watch: Watch, folder: Path) -> None:
+    write_black(folder / "old.jpg")
+    watch(once=True).join()
+    run = watch(below=BELOW, grace_s=0.2).until_caught_up()
+    shutil.copyfile(folder / "old.jpg", folder / ".new").replace(folder / "old.jpg")
+
+    run.until(lambda run: run.names() == {"old.jpg": 1})
+    run.settle()
+
+    assert (folder / "old.jpg").exists()
+
+
+def test_what_a_drive_brings_along_when_it_is_back_stays(watch: Watch, folder: Path) -> None:
+    write_jpeg(folder / "good.jpg", 1)
+    run = watch(below=BELOW, grace_s=0.2, rescan_s=0.3).until_caught_up()
+    run.until(lambda run: run.idle)
+    folder.rename(folder.with_name("drive"))
+    run.until(lambda run: any("waiting for it" in notice for notice in run.notices))
+    write_black(folder.with_name("drive") / "dark.jpg")
+    folder.with_name("drive").rename(folder)
+
+    run.until(lambda run: run.names()["dark.jpg"])
+    run.settle()
+
+    assert (folder / "dark.jpg").exists()
+    assert culled(run) == set()
+
+
+def test_once_culls_no_larger_a_share_than_rali_cull_would(watch: Watch, folder: Path) -> None:
+    for number in range(3):
+        write_black(folder / f"{number}.jpg")
+    write_jpeg(folder / "good.jpg", 1)
+
+    run = watch(once=True, below=BELOW, grace_s=0.2)
+
+    with pytest.raises(UnsafeError, match=r"3 of the 4 photos .* nothing was moved\. To look at them: rali cull"):
+        run.join()
+    assert len(list(folder.iterdir())) == 4
+    assert run.names().total() == 4
 
 
 def test_once_waits_for_the_graces(watch: Watch, folder: Path) -> None:

@@ -141,3 +141,51 @@ def test_a_limit_that_is_met_later_is_said_later(hints: Hints, tmp_path: Path) -
     assert source.exhausted() is None
     assert "max_user_watches" in (source.exhausted() or "")
     source.close()
+
+
+def test_a_share_below_a_root_is_said_and_the_rest_is_heard(hints: Hints, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    root = str(tmp_path / "photos")
+    source = WatchdogSource(hints, str(tmp_path), table=lambda: f"nas:/x {root}/on\\040nas nfs4 rw 0 0\n")
+
+    assert f"{root}/on nas in it is a network share (nfs4)" in (source.watch(root) or "")
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"data")
+    assert hints.wait(5)
+    source.close()
+
+
+def test_a_share_in_a_folder_that_is_passed_over_is_none(hints: Hints, tmp_path: Path) -> None:
+    source = WatchdogSource(hints, str(tmp_path), table=lambda: f"x {tmp_path}/.cache/doc fuse.portal rw 0 0\n")
+
+    assert source.watch(str(tmp_path)) is None
+    source.close()
+
+
+def test_a_mount_below_a_root_makes_its_watch_stale(hints: Hints, tmp_path: Path) -> None:
+    table = ["/dev/sda1 / ext4 rw 0 0\n"]
+    source = WatchdogSource(hints, str(tmp_path), table=lambda: "".join(table))
+    (tmp_path / "photos").mkdir()
+    source.watch(str(tmp_path / "photos"))
+    assert not source.is_stale(str(tmp_path / "photos"))
+
+    table.append(f"/dev/sdb1 {tmp_path}/photos/card ext4 rw 0 0\n")
+
+    assert source.is_stale(str(tmp_path / "photos"))
+    source.close()
+
+
+def test_the_end_of_one_roots_events_is_no_reason_to_poll_another(hints: Hints, tmp_path: Path) -> None:
+    for name in ("probe", "a", "b"):
+        (tmp_path / name).mkdir()
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    source = WatchdogSource(hints, str(tmp_path / "probe"))
+    assert (source.watch(a), source.watch(b)) == (None, None)
+    (tmp_path / "b").rmdir()
+    end_s = time.monotonic() + 5
+    while not source.is_stale(b) and time.monotonic() < end_s:
+        time.sleep(0.01)
+
+    assert (source.is_stale(a), source.is_stale(b), source.exhausted()) == (False, True, None)
+    source.unwatch(a)
+    assert source.watch(a) is None
+    source.close()

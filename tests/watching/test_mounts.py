@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rali.watching.mounts import mount_table, network_type
+from rali.watching.mounts import mount_table, mounts_of, network_below, network_type
 
 TABLE = """\
 /dev/sda1 / ext4 rw,relatime 0 0
@@ -46,3 +46,16 @@ def test_without_a_table_everything_is_local() -> None:
 
 def test_this_machines_table_can_be_read() -> None:
     assert network_type("/proc", mount_table()) is None
+
+
+def test_shares_below_a_folder_are_found_and_what_lies_on_top_counts() -> None:
+    assert [mount.point for mount in network_below("/mnt", TABLE)] == ["/mnt/my photos", "/mnt/nas", "/mnt/vm"]
+    assert network_below("/media", TABLE) == []
+    assert network_below("/mnt", TABLE + "/dev/sdd1 /mnt/vm ext4 rw 0 0\n") == network_below("/mnt", TABLE)[:2]
+
+
+def test_a_mount_elsewhere_changes_nothing_for_a_folder() -> None:
+    more = TABLE + "overlay /var/lib/docker/x overlay rw 0 0\n"
+
+    assert mounts_of("/mnt/nas", more) == mounts_of("/mnt/nas", TABLE)
+    assert mounts_of("/var/lib", more) != mounts_of("/var/lib", TABLE)

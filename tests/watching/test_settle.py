@@ -86,6 +86,30 @@ def test_what_changes_while_it_is_scored_is_scored_again() -> None:
     assert settler.take() == A
 
 
+def test_what_is_put_back_is_ready_again_unless_it_has_changed() -> None:
+    settler = Settler(2.0)
+    settler.look(A, WHOLE, 0.0, quiet_s=9.0)
+    settler.take()
+    settler.put_back(A.file, WHOLE)
+    assert settler.take() == A
+
+    settler.look(A, OTHER, 1.0)
+    settler.put_back(A.file, WHOLE)
+
+    assert (settler.take(), settler.next_due_s()) == (None, 3.0)
+
+
+def test_what_is_done_is_not_put_back() -> None:
+    settler = Settler(2.0)
+    settler.look(A, WHOLE, 0.0, quiet_s=9.0)
+    settler.take()
+    settler.failed(A.file, WHOLE, FailureKind.TRUNCATED, 0.0)
+
+    settler.put_back(A.file, WHOLE)
+
+    assert (settler.take(), settler.failing) == (None, 1)
+
+
 def test_a_truncated_file_is_looked_at_with_growing_pauses_and_then_left_to_the_catalog() -> None:
     settler = Settler(2.0)
     settler.look(A, WHOLE, 0.0, quiet_s=9.0)
