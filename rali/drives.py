@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from rali.catalog.catalog import Catalog
 from rali.errors import DriveLostError
-from rali.photos.photo import Photo, display_path
+from rali.photos.photo import Photo, display_path, shell_word
 
 
 class Drives:
@@ -82,15 +82,17 @@ def is_empty(folder: str) -> bool:
 
 def emptied(folder: str) -> str:
     """Say, for people, what an empty folder in which photos are remembered may mean."""
-    shown = display_path(folder)
     return (
-        f"{shown} is empty, as a missing drive is: its photos stay in rankings. If they are gone: rali forget {shown}"
+        f"{display_path(folder)} is empty, as a missing drive is: its photos stay in rankings. If they are gone: "
+        f"rali forget {shell_word(folder)}"
     )
 
 
 def _missing(place: str) -> str:
-    shown = display_path(place)
-    return f"the drive of {shown} is missing: its photos stay in rankings. If they are gone: rali forget {shown}"
+    return (
+        f"the drive of {display_path(place)} is missing: its photos stay in rankings. If they are gone: "
+        f"rali forget {shell_word(place)}"
+    )
 
 
 def _nearest(folder: str) -> tuple[str, int | None]:

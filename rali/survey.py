@@ -10,7 +10,7 @@ from rali.catalog.catalog import Catalog
 from rali.catalog.records import KnownPhoto, Scope, Scoring
 from rali.drives import Drives, emptied, is_empty
 from rali.errors import UnsafeError
-from rali.photos.photo import Photo, display_path, is_gone
+from rali.photos.photo import Photo, display_path, is_gone, shell_word
 from rali.photos.scan import Scan
 
 
@@ -201,5 +201,5 @@ def _refuse_emptied(root: str, catalog: Catalog, scan: Scan) -> None:
     if remembered and os.path.isdir(root) and not (scan.include or scan.exclude or scan.unreadable):
         raise UnsafeError(
             f"{display_path(root)} holds no photos, but {remembered:,} photos are remembered in it: connect its drive "
-            "and try again, or if they are gone: rali forget. Nothing was changed"
+            f"and try again. Nothing was changed. If they are gone: rali forget {shell_word(root)}"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,14 +40,6 @@ def quarantines_of(plan: CullPlan, to: Path | None) -> list[str]:
 def size_of(plan: CullPlan) -> str:
     """Say how much would go: ``3 photos (5 files, 24.3 MB)``."""
     return f"{counted(len(plan.shots), 'photo')} ({counted(plan.files, 'file')}, {format_size(plan.size_bytes)})"
-
-
-def shell_word(text: str) -> str:
-    """Quote a word so that a shell reads back the same bytes, whatever they are; it is safe to print."""
-    if display_path(text) == text:
-        return shlex.quote(text)
-    safe = "".join(f"\\{character}" if character in "\\'" else display_path(character) for character in text)
-    return f"$'{safe}'"
 
 
 # --- for people ----------------------------------------------------------------------------------------------------

@@ -13,8 +13,7 @@ from rich.text import Text
 
 from rali.catalog.journal import RunRecord, RunState
 from rali.moving.carrier import Carried
-from rali.photos.photo import display_path
-from rali_cli.plan_view import shell_word
+from rali.photos.photo import display_path, shell_word
 from rali_cli.render import counted, format_size
 
 COPIES = {"copy": "copies", "hardlink": "links"}

@@ -36,10 +36,9 @@ from typing import Any, Protocol, Self, TextIO
 
 from rali.catalog.records import Scoring
 from rali.errors import FailureKind
-from rali.photos.photo import display_path
+from rali.photos.photo import display_path, shell_word
 from rali.watching.events import CaughtUp, Culled, Event, Failed, Gone, Held, Notice, Renamed, Scored
 from rali_cli.exit_codes import ExitCode
-from rali_cli.plan_view import shell_word
 from rali_cli.render import counted, format_score, model_json, with_companions
 
 

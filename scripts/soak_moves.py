@@ -35,9 +35,10 @@ from rali.catalog.records import Scoring
 from rali.culling.plan import CullPlan, PlannedShot, ShotFile
 from rali.culling.plan_file import load_plan, save_plan
 from rali.errors import RaliError
+from rali.moving.disposal import purge
 from rali.moving.moves import Fs
 from rali.moving.recovery import recover
-from rali.moving.runs import apply_plan, purge, read_run, undo
+from rali.moving.runs import apply_plan, read_run, undo
 from rali.photos.scan import JOURNAL_NAME, Scan
 
 ROOT = Path(__file__).resolve().parents[1]

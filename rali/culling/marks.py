@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import HeldContent, Mark
-from rali.photos.photo import PHOTO_SUFFIXES, display_path
+from rali.photos.photo import PHOTO_SUFFIXES, display_path, shell_word
 
 
 class Refusal(NamedTuple):
@@ -70,7 +70,7 @@ def mark_photos(catalog: Catalog, paths: Iterable[str | os.PathLike[str]], mark:
 
 def _content_of(photo: str, held: HeldContent | None) -> bytes | str:
     """Return the hash of what a photo holds, or why it cannot be told: only a file as it was read is sure to be it."""
-    shown = display_path(photo)
+    shown, word = display_path(photo), shell_word(photo)
     try:
         info = os.lstat(photo)
     except OSError as error:
@@ -82,10 +82,10 @@ def _content_of(photo: str, held: HeldContent | None) -> bytes | str:
             return f"{shown} belongs to no photo that was scored: give the photo itself"
         return (
             f"{shown} has not been scored, so it is not in the catalog: wait until rali watch has scored it, "
-            f"or run: rali score {shown}"
+            f"or run: rali score {word}"
         )
     if held.hash is None:
-        return f"{shown} could not be decoded, so there is no picture to mark; run: rali score --retry-failed {shown}"
+        return f"{shown} could not be decoded, so there is no picture to mark; run: rali score --retry-failed {word}"
     if not stat.S_ISREG(info.st_mode) or (info.st_ino, info.st_size, info.st_mtime_ns) != held[:3]:
-        return f"{shown} has changed since it was scored; run: rali score {shown}"
+        return f"{shown} has changed since it was scored; run: rali score {word}"
     return held.hash

@@ -16,7 +16,7 @@ from rali.catalog.rows import split_names
 from rali.culling.choice import REJECTED, Choice, Pick, pick
 from rali.culling.protect import FolderOnDisk, rules_off, strongest
 from rali.errors import FailureKind, UnsafeError
-from rali.photos.photo import display_path
+from rali.photos.photo import display_path, shell_word
 
 
 class ShotFile(NamedTuple):
@@ -137,7 +137,7 @@ def plan_cull(
     photos = catalog.candidates(scoring, scope)
     chosen = pick(photos, choice)
     held = [
-        HeldBack(path, None, "unknown", f"it is not in the catalog; run: rali score {display_path(path)}")
+        HeldBack(path, None, "unknown", f"it is not in the catalog; run: rali score {shell_word(path)}")
         for path in chosen.unknown
     ]
     kept = catalog.marked("keep")

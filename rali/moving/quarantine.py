@@ -16,7 +16,7 @@ from typing import Any
 
 from rali.catalog.journal import Mode, MoveRecord, MoveState, Place, RunRecord, new_run
 from rali.errors import UsageError
-from rali.moving.moves import QUARANTINE
+from rali.moving.moves import QUARANTINE, Identity
 from rali.photos.photo import display_path
 from rali.photos.scan import JOURNAL_NAME
 
@@ -90,6 +90,12 @@ def _numbered(name: str, stem: str, suffix: str) -> str:
 
 
 # --- the journal in the quarantine -------------------------------------------------------------------------------
+
+
+def identity_in_quarantine(move: MoveRecord) -> Identity:
+    """Return what a file that has left is known by where it lies now."""
+    inode, mtime_ns = move.away or (move.inode, move.mtime_ns)
+    return Identity(inode, move.size_bytes, mtime_ns)
 
 
 class JournalFile:

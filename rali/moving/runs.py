@@ -1,11 +1,11 @@
-"""Runs: a plan applied, undone, purged."""
+"""Runs: a plan applied, undone, found again."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,12 @@ from rali.catalog.journal import Journal, Mode, MoveRecord, MoveState, RunRecord
 from rali.culling.plan import CullPlan
 from rali.errors import PathError, UnsafeError, UsageError
 from rali.moving.carrier import Carried, Carrier
-from rali.moving.moves import Fs, GoneError, Identity, RefusalError, delete, identity_of, make_folders, to_trash
-from rali.moving.quarantine import Destinations, JournalFile, quarantine_for, read_journal
+from rali.moving.moves import Fs, Identity, identity_of, make_folders
+from rali.moving.quarantine import Destinations, identity_in_quarantine, quarantine_for, read_journal
 from rali.moving.recovery import LOCK_TIMEOUT_S, again, close, moving, repair_runs
 from rali.photos.photo import display_path
 from rali.photos.scan import matches_glob
 
-_PURGE_BATCH_SHOTS = 256
 # Nobody else may look at photos because they were culled.
 _PRIVATE = 0o700
 
@@ -139,81 +138,6 @@ def undo(
             carried = carrier.carry(returning)
         carried.refused[:0] = refused
         return Done(close(journal, run, fs), carried)
-
-
-def purge(catalog: Catalog, run: RunRecord, *, fs: Fs | None = None) -> Done:
-    """Delete what a run has in the quarantine, for good; what has changed there since stays.
-
-    What somebody has deleted there by hand counts as deleted.
-
-    Raises:
-        PathError: the drive of the quarantine is not there.
-        UnsafeError: the quarantine cannot be written.
-    """
-    fs = fs or Fs()
-    with moving(catalog, fs) as journal, ExitStack() as closing:
-        run = again(journal, run)
-        files: dict[int, JournalFile] = {}
-        for place in run.places:
-            if os.path.isdir(place.folder):
-                try:
-                    files[place.id] = JournalFile(place.folder, create=True)
-                except OSError as error:
-                    raise UnsafeError(
-                        f"the quarantine {display_path(place.folder)} cannot be written ({error.strerror or error}): "
-                        "nothing was deleted"
-                    ) from error
-                closing.callback(files[place.id].close)
-            elif not os.path.isdir(os.path.dirname(os.path.dirname(place.folder))):
-                raise PathError(f"the quarantine {display_path(place.folder)} is not there: connect its drive")
-        journal.set_state(run, RunState.PURGING)
-        carried = Carried()
-        shots = journal.moves(run, MoveState.AWAY)
-        for at in range(0, len(shots), _PURGE_BATCH_SHOTS):
-            moves = [move for shot in shots[at : at + _PURGE_BATCH_SHOTS] for move in shot]
-            journal.announce(moves, MoveState.DELETING)
-            for move in moves:
-                _delete(move, fs, carried)
-            journal.settle(run, moves)
-            for place_id, file in files.items():
-                file.settle(move for move in moves if move.place_id == place_id)
-        return Done(close(journal, run, fs), carried)
-
-
-def _delete(move: MoveRecord, fs: Fs, carried: Carried) -> None:
-    try:
-        delete(fs, move.destination, _in_quarantine(move))
-    except GoneError:
-        move.state, move.reason = MoveState.DELETED, "was gone already"
-    except (RefusalError, OSError) as error:
-        move.state, move.reason = MoveState.AWAY, str(error)
-        carried.refused.append((move.destination, str(error)))
-    else:
-        move.state = MoveState.DELETED
-        carried.files += 1
-        carried.size_bytes += move.size_bytes
-
-
-def send_to_trash(catalog: Catalog, run: RunRecord) -> RunRecord:
-    """Hand the run's folders to the system's bin, each as a whole, so that each can be restored as a whole.
-
-    Raises:
-        UnsafeError: the bin does not take one of them; it is still in the quarantine.
-    """
-    with moving(catalog, Fs()) as journal:
-        run = again(journal, run)
-        # Written down first: what is not in the bin can still be undone as it lies.
-        journal.set_state(run, RunState.TRASHED)
-        for folder in {place.folder for place in run.places}:
-            try:
-                to_trash(folder)
-            except OSError as error:
-                if all(os.path.isdir(place.folder) for place in run.places):
-                    journal.set_state(run, RunState.SETTLED)
-                raise UnsafeError(
-                    f"the system's bin does not take {display_path(folder)} ({error}): it stays there"
-                ) from error
-        return again(journal, run)
 
 
 def find_run(catalog: Catalog, name: str | None) -> RunRecord:
@@ -384,7 +308,7 @@ def _why_not_back(shot: Sequence[MoveRecord], run: RunRecord) -> str | None:
         name = display_path(os.path.basename(move.destination))
         if found is None:
             return f"{name} is not in the quarantine any more{place}"
-        expected = _in_quarantine(move)
+        expected = identity_in_quarantine(move)
         if found != expected and not found.alike(expected):
             return f"{name} was changed in the quarantine: move it back by hand{place}"
         if found != expected:  # a quarantine that was restored from a backup, or lies on a disk without inodes
@@ -400,8 +324,3 @@ def _is_unmounted(move: MoveRecord) -> bool:
     while not os.path.isdir(home):
         home = os.path.dirname(home)
     return os.stat(home).st_dev == os.stat(os.path.dirname(move.destination)).st_dev
-
-
-def _in_quarantine(move: MoveRecord) -> Identity:
-    inode, mtime_ns = move.away or (move.inode, move.mtime_ns)
-    return Identity(inode, move.size_bytes, mtime_ns)

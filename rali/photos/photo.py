@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import unicodedata
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +55,14 @@ def display_path(path: str | os.PathLike[str]) -> str:
         character if character.isprintable() and unicodedata.category(character) != "Cf" else _escape(character)
         for character in os.fspath(path)
     )
+
+
+def shell_word(text: str) -> str:
+    """Quote a word so that a shell reads back the same bytes, whatever they are; it is safe to print."""
+    if display_path(text) == text:
+        return shlex.quote(text)
+    safe = "".join(f"\\{character}" if character in "\\'" else display_path(character) for character in text)
+    return f"$'{safe}'"
 
 
 def _escape(character: str) -> str:

@@ -16,7 +16,7 @@ from rali.culling.plan import CullPlan, HeldBack, PlannedShot, over_limits, plan
 from rali.errors import CatalogError, PathError, RaliError, UnsafeError
 from rali.moving.recovery import recover
 from rali.moving.runs import apply_plan
-from rali.photos.photo import Photo, display_path, is_gone
+from rali.photos.photo import Photo, display_path, is_gone, shell_word
 
 # Whoever moves many photos holds the lock for minutes; scoring goes on meanwhile, and the cull tries again.
 _LOCK_WAIT_S = 2.0
@@ -39,7 +39,7 @@ class CullRules:
     @property
     def by_hand(self) -> str:
         """The command that culls the same by hand."""
-        return f"rali cull {' '.join(map(display_path, self.roots))} --below {self.below:g}"
+        return f"rali cull {' '.join(map(shell_word, self.roots))} --below {self.below:g}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rali.catalog.catalog import Catalog
 from rali.errors import UnsafeError
-from rali.photos.photo import display_path
+from rali.photos.photo import display_path, shell_word
 from rali.watching.events import Event, Notice
 from rali.watching.hints import Source
 from rali.watching.roots import Root
@@ -88,7 +88,9 @@ class Presence:
         shown = display_path(root.path)
         if self._once:
             raise UnsafeError(
-                why or f"{shown} is gone or empty: connect its drive, or if its photos are gone: rali forget"
+                why
+                or f"{shown} is gone or empty: connect its drive, or if its photos are gone: "
+                f"rali forget {shell_word(root.path)}"
             )
         root.away, root.walk = True, None
         root.check_s = time.monotonic() + _CHECK_S

@@ -20,7 +20,7 @@ from rali.config import Settings
 from rali.errors import PathError, UnsafeError
 from rali.model.bundle import BundleInfo
 from rali.model.registry import find_model
-from rali.photos.photo import Photo, display_path
+from rali.photos.photo import Photo, display_path, shell_word
 from rali.photos.scan import resolve_roots
 from rali.pipeline import ScoringSession
 from rali.prepare import recipe_id
@@ -136,7 +136,7 @@ class Watcher:
         if away:
             raise UnsafeError(
                 f"{display_path(away[0])} holds no photos, but some are remembered in it: connect its drive, "
-                "or if they are gone: rali forget"
+                f"or if they are gone: rali forget {shell_word(away[0])}"
             )
         lookout = self._start_lookout()
         while not self._stopping():

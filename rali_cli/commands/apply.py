@@ -50,7 +50,7 @@ class Way:
 
     def command(self, plan: Path, *, yes: bool = False) -> str:
         """Return the shell command that applies ``plan`` in this way."""
-        from rali_cli.plan_view import shell_word
+        from rali.photos.photo import shell_word
 
         words = ["rali", "apply"]
         words += ["--yes"] if yes else []
@@ -130,23 +130,31 @@ def carry_out(
         UnsafeError: so much would go that it must be said twice, or the quarantine cannot be made.
     """
     from rali.culling.plan import over_limits, recheck
-    from rali.moving.runs import Done, apply_plan, send_to_trash
+    from rali.moving.disposal import send_to_trash
+    from rali.moving.runs import Done, apply_plan
+    from rali.photos.photo import display_path
     from rali_cli import render
 
     over = over_limits(plan)
     if over is not None and not way.yes:
         raise UnsafeError(f"{over}: nothing was moved. If it is meant: {way.command(file, yes=True)}")
-    if plan.shots and not way.yes and somebody_is_there():
-        if not is_yes(_question(plan, way)):
-            _report(None, plan, file, way, dropped, as_json)
-            return
-        # Somebody may have looked at the plan for long, and rated a photo meanwhile.
-        before, plan = plan, recheck(catalog, plan, no_protect=way.no_protect)
-        dropped = [*dropped, *(late := plan.held_back[len(before.held_back) :])]
-        for held in late:
-            render.notice(f"Stays, {held.rule}: {render.short_path(held.path)} ({held.detail})")
+    if plan.shots and not way.yes and somebody_is_there() and not is_yes(_question(plan, way)):
+        _report(None, plan, file, way, dropped, as_json)
+        return
+    shown = plan
+
+    def look_again(_: CullPlan) -> CullPlan:
+        # Somebody may have marked or rated a photo while the question stood, or while another rali was moving photos.
+        nonlocal plan
+        plan = recheck(catalog, shown, no_protect=way.no_protect)
+        return plan
+
     with stop_on_signal() as stop, moving_bar(_DOING[way.mode], len(plan.shots)) as on_progress:
-        done = apply_plan(catalog, plan, mode=way.mode, to=way.to, on_progress=on_progress, stop=stop)
+        done = apply_plan(catalog, plan, mode=way.mode, to=way.to, on_progress=on_progress, stop=stop, check=look_again)
+    late = plan.held_back[len(shown.held_back) :]
+    dropped = [*dropped, *late]
+    for held in late:
+        render.notice(f"Stays, {held.rule}: {render.short_path(held.path)} ({display_path(held.detail)})")
     trash_error = None
     whole = not done.carried.interrupted and done.carried.ended_by is None
     if way.to_trash and done.run is not None and whole:

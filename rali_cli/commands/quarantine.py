@@ -86,8 +86,8 @@ def purge(
 
     The only command of rali that deletes photos. What has changed in the quarantine since the cull stays.
     """
+    from rali.moving.disposal import purge as purge_run
     from rali.moving.runs import find_run
-    from rali.moving.runs import purge as purge_run
     from rali.photos.photo import display_path
     from rali_cli import plan_view, render, run_view
 

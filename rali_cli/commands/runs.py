@@ -105,7 +105,7 @@ def _print_nothing_away(run: RunRecord, as_json: bool) -> None:
 
 
 def _print_undone(before: RunRecord, done: Done, only: str | None, as_json: bool) -> None:
-    from rali.photos.photo import display_path
+    from rali.photos.photo import display_path, shell_word
     from rali_cli import plan_view, render, run_view
 
     carried = done.carried
@@ -122,7 +122,7 @@ def _print_undone(before: RunRecord, done: Done, only: str | None, as_json: bool
     if nothing and carried.ended_by is None:
         words = run_view.COPIES[run.mode]
         out.print(f"Nothing to bring back: run {run.name} made {words}; the originals are in their places.")
-        out.print(f"Delete the {words} with: rali quarantine purge {plan_view.shell_word(run.name)}")
+        out.print(f"Delete the {words} with: rali quarantine purge {shell_word(run.name)}")
         return
     run_view.print_carried(out, "Brought back", carried)
     if carried.shots:

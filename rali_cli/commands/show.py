@@ -67,9 +67,8 @@ def _find_culled(catalog: Catalog, path: str) -> tuple[str, str] | None:
 
 
 def _lines(shown: Shown, scoring: Scoring, mark: str | None, culled: tuple[str, str] | None) -> list[tuple[str, Any]]:
-    from rali.photos.photo import display_path
+    from rali.photos.photo import display_path, shell_word
     from rali_cli import render
-    from rali_cli.plan_view import shell_word
 
     record = shown.in_catalog.record
     lines: list[tuple[str, Any]] = [("photo", display_path(record.path))]

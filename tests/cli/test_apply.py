@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from fakes import write_jpeg
 from faults import contents, tree
+from filelock import FileLock
 
 # A cull whose every link takes its time, so that there is a middle to be interrupted in.
 SLOW_RALI = """
@@ -32,6 +33,19 @@ Fs.link = slow_link
 from rali_cli.app import main
 if __name__ == "__main__":
     main()
+"""
+
+# A cull that tells when it begins to wait for another one.
+WAITING_RALI = """
+import sys
+from rali.moving import recovery
+FileLock = recovery.FileLock
+def told(*arguments, **options):
+    print("waiting", file=sys.stderr, flush=True)
+    return FileLock(*arguments, **options)
+recovery.FileLock = told
+from rali_cli.app import main
+main()
 """
 
 
@@ -119,6 +133,32 @@ def test_what_is_rated_while_the_question_stands_stays(
     assert re.search(r"Stays, \w+: .*IMG_02\.jpg", seen)
     assert "Moved 2 photos" in seen
     assert "IMG_02.jpg" not in in_quarantine()
+
+
+@pytest.mark.parametrize("command", ["apply", "cull"])
+def test_what_is_marked_while_another_rali_moves_photos_stays(
+    rali: Callable[..., Any],
+    wedding: Path,
+    plan: Path,
+    in_quarantine: Callable[[], set[str]],
+    own_world: Path,
+    command: str,
+) -> None:
+    arguments = ["apply", plan] if command == "apply" else ["cull", wedding, "--bottom", "3", "--apply"]
+    held = FileLock(f"{(own_world / 'catalog.db').resolve()}.moves-lock")
+    with held:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WAITING_RALI, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        assert process.stderr.readline() == "waiting\n"
+        rali("keep", wedding / "IMG_02.jpg")
+    out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 3
+    assert re.search(r"Stays, keep: .*IMG_02\.jpg \(marked keep\)", err)
+    assert "Moved 2 photos" in out
+    assert in_quarantine() == {"IMG_01.jpg", "IMG_01.mov", "IMG_01.xmp", "IMG_03.jpg"}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "dear diary", '{"rali_plan": 99}', "\xff"], ids=repr)

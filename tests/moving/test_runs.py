@@ -21,9 +21,10 @@ from rali.catalog.journal import Journal, RunRecord
 from rali.catalog.records import Scoring
 from rali.culling.plan import CullPlan, PlannedShot, ShotFile
 from rali.errors import PathError, UnsafeError, UsageError
+from rali.moving.disposal import purge, send_to_trash
 from rali.moving.moves import Fs
 from rali.moving.recovery import recover
-from rali.moving.runs import Done, apply_plan, find_run, purge, read_run, send_to_trash, undo
+from rali.moving.runs import Done, apply_plan, find_run, read_run, undo
 from rali.photos.scan import JOURNAL_NAME, Scan
 
 TESTS = Path(__file__).parents[1]
@@ -768,7 +769,7 @@ def test_a_run_in_the_bin_can_be_restored_from_there_and_undone(
 ) -> None:
     photo = put(root / "1.jpg")
     bin_ = tmp_path / "bin"
-    monkeypatch.setattr("rali.moving.runs.to_trash", lambda folder: shutil.move(folder, bin_))
+    monkeypatch.setattr("rali.moving.disposal.to_trash", lambda folder: shutil.move(folder, bin_))
     done = apply_plan(catalog, plan_of(root, [photo]))
 
     run = send_to_trash(catalog, run_of(done))

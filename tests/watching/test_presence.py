@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from fakes import write_jpeg
 
 from rali.config import Settings
 from rali.errors import UnsafeError
+from rali.watching import presence
 from rali.watching.events import CaughtUp, Gone, Scored
 
 if TYPE_CHECKING:
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 
 Watch = Callable[..., "Running"]
 Rows = Callable[..., list[tuple[Any, ...]]]
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look if roots are there five times a second, not once: each drive here goes and comes more than once."""
+    monkeypatch.setattr(presence, "_CHECK_S", 0.2)
 
 
 @pytest.fixture
@@ -129,13 +137,13 @@ def test_a_root_that_is_made_again_leaves_the_other_with_its_events(watch: Watch
     other = folder.parent / "other"
     write_jpeg(folder / "a.jpg", 1)
     write_jpeg(other / "b.jpg", 2)
-    run = watch(folder, other, rescan_s=0.5)
+    run = watch(folder, other, rescan_s=0.25)
     run.until(lambda run: len(run.names()) == 2)
     write_jpeg(folder.parent / "new" / "c.jpg", 3)
     shutil.rmtree(other)
     (folder.parent / "new").rename(other)
     run.until(lambda run: run.names()["c.jpg"] == 1)
-    time.sleep(1.2)
+    time.sleep(0.6)  # more than a rescan
     write_jpeg(folder / "d.jpg", 4)
     write_jpeg(other / "e.jpg", 5)
 
@@ -155,9 +163,9 @@ def test_a_root_that_holds_other_files_alone_is_told_of_once_and_heard(watch: Wa
     write_jpeg(folder / "a.jpg", 1)
     watch(once=True).join()
     unmounted(folder)
-    run = watch(rescan_s=0.2)
+    run = watch(rescan_s=0.1)
     run.until(lambda run: told(run, "holds no photos"))
-    time.sleep(2.5)  # many looks, and looks if it is there
+    time.sleep(1)  # many looks, and looks if it is there
 
     assert (len(run.notices), listed(rows)) == (1, {"a.jpg"})
     write_jpeg(folder / "b.jpg", 2)
@@ -173,18 +181,34 @@ def test_a_root_that_holds_other_files_alone_is_refused_where_nothing_is_waited_
         watch(once=True).join()
 
 
+@pytest.mark.parametrize("others", [["not mounted.txt"], []], ids=["other files", "nothing"])
+def test_the_command_of_a_refusal_can_be_pasted_into_a_shell(watch: Watch, folder: Path, others: list[str]) -> None:
+    spaced = folder / "My Photos"
+    photo = write_jpeg(spaced / "a.jpg", 1)
+    watch(spaced, once=True).join()
+    photo.unlink()
+    for name in others:
+        (spaced / name).touch()
+
+    with pytest.raises(UnsafeError) as refused:
+        watch(spaced, once=True).join()
+
+    _, command = str(refused.value).rsplit(" gone: ", 1)
+    assert shlex.split(command) == ["rali", "forget", str(spaced)]
+
+
 def test_a_folder_that_is_empty_is_told_of_once_until_it_changes(watch: Watch, folder: Path, rows: Rows) -> None:
     write_jpeg(folder / "a.jpg", 1)
     write_jpeg(folder / "sub" / "b.jpg", 2)
     watch(once=True).join()
     (folder / "sub" / "b.jpg").rename(folder.parent / "b.jpg")
-    run = watch(rescan_s=0.2)
+    run = watch(rescan_s=0.1)
     run.until(lambda run: told(run, "sub is empty"))
-    time.sleep(1)
+    time.sleep(0.5)
     assert told(run, "sub is empty") == 1
 
     (folder.parent / "b.jpg").rename(folder / "sub" / "b.jpg")
-    time.sleep(1)
+    time.sleep(0.5)
     assert told(run, "sub is empty") == 1
     assert listed(rows) == {"a.jpg", "b.jpg"}
 

@@ -24,7 +24,7 @@ from rali.errors import (
     UsageError,
     WorkersError,
 )
-from rali.watching import carrying
+from rali.watching import carrying, trouble
 from rali.watching.events import CaughtUp, Culled, Event, Gone, Notice, Scored
 from rali.watching.hints import NoSource
 from rali.watching.trouble import TRIES_OF_ONCE, Patience
@@ -145,22 +145,29 @@ def holder(settings: Settings) -> Iterator[Holder]:
     found.let_go()
 
 
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again after a fifth of the time."""
+    monkeypatch.setattr(trouble, "FIRST_PAUSE_S", 0.2)
+
+
 def stored(rows: Callable[..., list[tuple[Any, ...]]]) -> set[str]:
     found = rows("SELECT p.name FROM photos p JOIN scores s ON s.content_id = p.content_id WHERE p.listed")
     return {os.fsdecode(name) for (name,) in found}
 
 
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize(
-    "trouble",
+    "error",
     [CatalogBusyError("it is locked"), CatalogWriteError("no room"), WorkersError("they cannot start"), FULL],
-    ids=lambda trouble: type(trouble).__name__,
+    ids=lambda error: type(error).__name__,
 )
 def test_photos_of_a_turn_that_failed_are_scored_once_by_a_later_one(
-    watch: Watch, folder: Path, rows: Any, trouble: Exception
+    watch: Watch, folder: Path, rows: Any, error: Exception
 ) -> None:
     run = watch().until_caught_up()
     assert run.session is not None
-    run.session.troubles.append(trouble)
+    run.session.troubles.append(error)
     for number in range(3):
         write_jpeg(folder / f"{number}.jpg", number)
 
@@ -172,11 +179,12 @@ def test_photos_of_a_turn_that_failed_are_scored_once_by_a_later_one(
     assert set(run.names().values()) == {1}
     assert stored(rows) == {"0.jpg", "1.jpg", "2.jpg", "later.jpg"}
     assert run.notices == [
-        f"Photos cannot be scored now ({trouble}); tried again in 1 s",
+        f"Photos cannot be scored now ({error}); tried again in 0.2 s",
         "Photos are scored again",
     ]
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_a_photo_that_changes_while_its_turn_fails_settles_first(watch: Watch, folder: Path) -> None:
     whole = write_jpeg(folder.parent / "whole.jpg", 5, size=(600, 400)).read_bytes()
     run = watch(settle_s=0.4).until_caught_up()
@@ -196,6 +204,7 @@ def test_a_photo_that_changes_while_its_turn_fails_settles_first(watch: Watch, f
     assert run.session.read == {"a.jpg": 2}
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_a_catalog_that_another_program_holds_is_waited_for(
     watch: Watch, folder: Path, holder: Holder, rows: Any
 ) -> None:
@@ -215,6 +224,7 @@ def test_a_catalog_that_another_program_holds_is_waited_for(
     assert stored(rows) == {"0.jpg", "1.jpg", "2.jpg"}
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_a_first_look_that_was_cut_short_is_taken_again_from_the_start(
     watch: Watch, folder: Path, holder: Holder, rows: Any
 ) -> None:
@@ -234,6 +244,7 @@ def test_a_first_look_that_was_cut_short_is_taken_again_from_the_start(
     assert run.notices[-1] == "Folders are looked at again"
 
 
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("call", [2, 3])
 def test_a_look_that_fails_in_the_middle_misses_no_folder(
     watch: Watch, folder: Path, monkeypatch: pytest.MonkeyPatch, call: int
@@ -252,9 +263,10 @@ def test_a_look_that_fails_in_the_middle_misses_no_folder(
     run.until(lambda run: len(run.names()) == 6)
 
     assert set(run.names().values()) == {1}
-    assert run.notices[0] == "Folders cannot be looked at now (it is locked); tried again in 1 s"
+    assert run.notices[0] == "Folders cannot be looked at now (it is locked); tried again in 0.2 s"
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_a_photo_that_was_stored_and_not_told_of_is_told_of_once(watch: Watch, folder: Path, holder: Holder) -> None:
     write_jpeg(folder / "a.jpg", 1)
     run = watch(busy_timeout_s=0.05).until_caught_up()
@@ -272,6 +284,7 @@ def test_a_photo_that_was_stored_and_not_told_of_is_told_of_once(watch: Watch, f
     assert any(notice.startswith("Photos cannot be scored now") for notice in run.notices)
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_photos_that_could_not_be_culled_for_a_moment_are_culled_later(
     watch: Watch, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +308,7 @@ def test_photos_that_could_not_be_culled_for_a_moment_are_culled_later(
     assert "No space left on device" in run.notices[0]
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_processes_that_cannot_start_for_a_moment_are_waited_for(
     watch: Watch, folder: Path, monkeypatch: pytest.MonkeyPatch, rows: Any
 ) -> None:
