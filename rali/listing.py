@@ -18,6 +18,7 @@ from rali.catalog.records import PhotoRecord, Scope, Scoring
 from rali.config import Settings
 from rali.errors import CatalogError, PathError, UsageError
 from rali.model.registry import find_model
+from rali.model.words import Description
 from rali.photos.photo import display_path
 
 Order = Literal["worst", "best"]
@@ -25,10 +26,15 @@ Order = Literal["worst", "best"]
 
 @dataclass(frozen=True)
 class RankedPhoto:
-    """A photo and its place among all scored photos of the scope; a failure has no percentile."""
+    """A photo and its place among all scored photos of the scope; a failure has no percentile.
+
+    Attributes:
+        why: what its model says is wrong with it, once :func:`rali.explain.explain` was asked.
+    """
 
     record: PhotoRecord
     percentile: float | None
+    why: Description | None = None
 
 
 @dataclass(frozen=True)

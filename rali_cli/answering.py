@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from rali.config import Settings, given_settings
 if TYPE_CHECKING:
     from rali.catalog.catalog import Catalog
     from rali.catalog.records import Scoring
+    from rali.listing import RankedPhoto
 
 
 @contextmanager
@@ -45,3 +46,23 @@ def answering(db: Path | None, model: str | None, recipe: str | None) -> Iterato
     settings = Settings(**given)
     with open_catalog(settings.db) as catalog:
         yield catalog, choose_scoring(catalog, settings, insist_on=given.keys())
+
+
+def explained(
+    catalog: Catalog, scoring: Scoring, photos: Sequence[RankedPhoto], *, model: str | None
+) -> list[RankedPhoto]:
+    """Return the photos with what their model says of each; what keeps it from saying anything is said on stderr.
+
+    Args:
+        model: as the user chose it, if so: a bundle that lies somewhere is found by its path alone.
+    """
+    from rali.config import load_settings
+    from rali.errors import DamagedModelError
+    from rali.explain import explain
+    from rali_cli.render import notice
+
+    try:
+        return explain(catalog, scoring, photos, model=load_settings({"model": model}).model)
+    except DamagedModelError as error:  # the scores are no worse for it
+        notice(f"Nothing can be said of why: {error}")
+        return list(photos)

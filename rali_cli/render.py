@@ -27,10 +27,11 @@ from rali.rank import Bin
 
 _BAR = "█"
 _BAR_WIDTH = 40
+_NARROW = 80  # cells; below it a table of photos leaves out the time rather than fold everything else
 # fmt: off
 _CSV_FIELDS = [
     "path", "score", "percentile", "status", "error_kind", "error", "width", "height", "format", "captured_at",
-    "camera", "size_bytes", "scored_at", "model", "model_id", "recipe",
+    "camera", "size_bytes", "scored_at", "model", "model_id", "recipe", "why", "why_margin",
 ]
 # fmt: on
 
@@ -129,7 +130,10 @@ def info_json(info: BundleInfo) -> dict[str, Any]:
 
 
 def photo_json(photo: RankedPhoto, status: str) -> dict[str, Any]:
-    """Describe one photo; ``score`` and ``percentile`` are null for a failure, ``error`` for all others."""
+    """Describe one photo; ``score`` and ``percentile`` are null for a failure, ``error`` for all others.
+
+    ``why`` is null where the model has no words for the photo.
+    """
     record = photo.record
     return {
         "path": os.fspath(record.path),
@@ -147,6 +151,8 @@ def photo_json(photo: RankedPhoto, status: str) -> dict[str, Any]:
         "companions": list(record.companions),
         "notes": record.notes,
         "scored_at": record.scored_at,
+        "why": None if photo.why is None else photo.why.text,
+        "why_margin": None if photo.why is None else round(photo.why.margin, 3),
     }
 
 
@@ -187,20 +193,29 @@ def print_paths(photos: Iterable[RankedPhoto]) -> None:
 
 
 def photo_table(photos: Sequence[RankedPhoto], scoring: Scoring, *, title: str) -> Table:
-    """Make a table of scored photos."""
+    """Make a table of scored photos, with a column for why if there is anything to say in it."""
+    with_why = any(photo.why is not None for photo in photos)
+    with_time = not with_why or console().width >= _NARROW
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     table.add_column("score", justify="right")
     table.add_column("pct", justify="right", style="dim")
     table.add_column("photo", overflow="fold")
-    table.add_column("taken", style="dim", no_wrap=True)
+    if with_time:
+        table.add_column("taken", style="dim", no_wrap=True)
+    if with_why:
+        table.add_column("why", overflow="fold")
     for photo in photos:
         score = photo.record.score
-        table.add_row(
+        cells = [
             score_text(score, scoring),
             Text("–" if photo.percentile is None else f"{photo.percentile:.0f}"),
             Text(_with_companions(photo)),
-            Text((photo.record.captured_at or "").replace("T", " ")[:16]),
-        )
+        ]
+        if with_time:
+            cells.append(Text((photo.record.captured_at or "").replace("T", " ")[:16]))
+        if with_why:
+            cells.append(Text("" if photo.why is None else photo.why.text))
+        table.add_row(*cells)
     return table
 
 

@@ -5,8 +5,10 @@ Everything that crosses into a worker process stands at module top level, so tha
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from rali.catalog.records import Outcome
 from rali.errors import FailureKind
@@ -72,10 +76,10 @@ def prepared(photo: Photo, content: str, *, captured_at: str | None = None, diff
 
 def scored(file: str, score: float, *, content: str | None = None, **more: Any) -> Outcome:
     """Make the outcome of a photo that got a score; its content is its name if nothing else is said."""
-    captured_at = more.pop("captured_at", None)
+    captured_at, vector = more.pop("captured_at", None), more.pop("vector", [score, 1.0])
     taken = photo(file, **more)
-    vector = np.array([score, 1.0], dtype="<f2").tobytes()
-    return Outcome(taken, prepared(taken, content or file, captured_at=captured_at), score, vector)
+    embedding = np.array(vector, dtype="<f2").tobytes()
+    return Outcome(taken, prepared(taken, content or file, captured_at=captured_at), score, embedding)
 
 
 def failed(file: str, kind: FailureKind = FailureKind.CORRUPT, **more: Any) -> Outcome:
@@ -91,8 +95,27 @@ TINY_ARCHITECTURE = {
 }
 TINY_COMPONENTS = 6
 
+# Which way an embedding of the tiny model points for each of its words: the first numbers of six.
+TINY_WORDS = {
+    ("motion blur, strong", "motion blur"): (1.0, 0.0, 0.0, 0.0),
+    ("motion blur, slight", "motion blur"): (0.9, 0.4, 0.0, 0.0),
+    ("underexposed", "exposure"): (0.0, 0.0, 2.0, 0.0),
+    ("nothing is wrong", "fine"): (0.0, 0.0, 0.0, 1.0),
+}
 
-def write_tiny_bundle(path: Path, *, seed: int = 0, name: str = "tiny", score: float | None = None) -> BundleInfo:
+
+def tiny_words() -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+    """Make what a bundle with words has more than another: in the header, and tensors."""
+    described = [{"text": text, "family": family} for text, family in TINY_WORDS]
+    projection = np.eye(4, TINY_COMPONENTS, dtype=np.float32)
+    vectors = np.array(list(TINY_WORDS.values()), dtype=np.float32)
+    header = {"words": {"descriptions": described, "least_margin": 0.1}}
+    return header, {"words.projection": projection, "words.vectors": vectors}
+
+
+def write_tiny_bundle(
+    path: Path, *, seed: int = 0, name: str = "tiny", score: float | None = None, words: bool = False
+) -> BundleInfo:
     """Write a whole bundle of a few kilobytes with random weights, or one that always gives ``score``."""
     import torch
 
@@ -117,7 +140,23 @@ def write_tiny_bundle(path: Path, *, seed: int = 0, name: str = "tiny", score: f
         "training_data": "none",
         "golden_scores": [50.0] * 16,
     }
+    if words:
+        described, word_tensors = tiny_words()
+        header |= described
+        tensors |= {key: torch.from_numpy(value) for key, value in word_tensors.items()}
     return write_bundle(path, tensors, header)
+
+
+def write_changed(
+    source: Path, target: Path, change: Callable[[dict[str, Any], dict[str, NDArray[Any]]], object]
+) -> Path:
+    """Write a bundle again, whose header and tensors ``change`` has changed in place; its hash is left as it was."""
+    with safe_open(source, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        header = json.loads(file.metadata()["rali"])
+    change(header, tensors)
+    save_file(tensors, target, metadata={"rali": json.dumps(header)})
+    return target
 
 
 class BrightnessScorer:

@@ -22,11 +22,16 @@ FLOORS = [
     ("rali.model", "rali.workers"),
     ("rali.prepare",),
     ("rali.catalog",),
+<<<<<<< HEAD
     ("rali.listing", "rali.drives", "rali.survey", "rali.culling"),
     ("rali.pipeline",),
+=======
+    ("rali.listing", "rali.survey", "rali.culling"),
+    ("rali.pipeline", "rali.explain"),
+>>>>>>> 0fa9a5c (Tell of a photo's fault in words; make the faults and the words to train with)
     ("rali.moving",),
     ("rali.watching",),
-    ("rali.health", "rali.evaluate"),
+    ("rali.health", "rali.evaluate", "rali.training"),
     ("rali_cli.exit_codes",),
     ("rali_cli.options", "rali_cli.progress", "rali_cli.render", "rali_cli.answering", "rali_cli.asking"),
     ("rali_cli.plan_view", "rali_cli.run_view", "rali_cli.kept_plans"),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT_VERSION = 1
+# What rali/model/words.py reads: no part of the network.
+WORDS_TENSORS = ("words.projection", "words.vectors")
 _HASH_ROOM = "?" * 64
 _DTYPE_NAMES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}
 
@@ -126,7 +128,7 @@ def read_info(path: Path) -> BundleInfo:
 
 
 def load_tensors(info: BundleInfo) -> dict[str, Tensor]:
-    """Check the file against its hash, then read its tensors onto the CPU.
+    """Check the file against its hash, then read the network's tensors onto the CPU.
 
     Raises:
         DamagedModelError: the file is not the one that the header describes.
@@ -143,7 +145,7 @@ def load_tensors(info: BundleInfo) -> dict[str, Tensor]:
     try:
         if _tensor_section_sha256(info.path) != info.weights_sha256:
             raise DamagedModelError(f"{info.path} has been altered: its weights do not match their hash; get it again")
-        return load_file(info.path)
+        return {name: tensor for name, tensor in load_file(info.path).items() if name not in WORDS_TENSORS}
     except (SafetensorError, OSError) as error:
         raise DamagedModelError(f"{info.path} cannot be read ({error}); get it again") from error
 

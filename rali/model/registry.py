@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from rali.config import EMBEDDED_MODEL, models_folder
-from rali.errors import UnknownModelError
+from rali.errors import DamagedModelError, UnknownModelError
 from rali.model.bundle import BundleInfo, read_info
 
 BUNDLE_SUFFIX = ".safetensors"
@@ -48,3 +48,23 @@ def find_model(model: str) -> BundleInfo:
     raise UnknownModelError(
         f"there is no model {model!r}; use one of: {', '.join(models)}, or the path of a {BUNDLE_SUFFIX} bundle"
     )
+
+
+def find_by_id(model_id: str, *likely: str) -> BundleInfo | None:
+    """Find the bundle that computes what scores were made by; None if it is not, or not any more, on this machine.
+
+    Args:
+        likely: names or paths of bundles to look at before all others that have a name.
+    """
+    models = available_models()
+    first = [models.get(model) or Path(os.path.expanduser(model)) for model in likely]
+    for path in dict.fromkeys([*first, *models.values()]):
+        if not os.path.isfile(path):
+            continue
+        try:
+            info = read_info(path)
+        except DamagedModelError:  # said to whoever asks for that very model
+            continue
+        if info.model_id == model_id:
+            return info
+    return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rali_cli import options
-from rali_cli.answering import answering
+from rali_cli.answering import answering, explained
 
 if TYPE_CHECKING:
     from rali.listing import Wanted
@@ -127,6 +127,8 @@ def _show_ranked(
         ranking = rank_photos(catalog, scoring, scope)
         photos = ranking.failures(wanted.limit) if failed else ranking.pick(wanted)
         status = "failed" if failed else "cached"
+        if not failed and output is not render.Output.PATHS:
+            photos = explained(catalog, scoring, photos, model=model)
         if output is render.Output.PATHS:
             render.print_paths(photos)
         elif output is render.Output.CSV:

@@ -8,12 +8,12 @@ import typer
 
 from rali.config import EMBEDDED_MODEL, load_settings
 from rali_cli import options
-from rali_cli.answering import open_catalog
+from rali_cli.answering import explained, open_catalog
 from rali_cli.exit_codes import ExitCode
 from rali_cli.progress import progress_bar, stop_on_signal
 
 if TYPE_CHECKING:
-    from rali.listing import RankedPhoto, Ranking
+    from rali.listing import RankedPhoto, Ranking, Wanted
     from rali.pipeline import Run
 
 _SHOWN = 5
@@ -77,7 +77,8 @@ def score(
         if output is render.Output.TABLE:
             _print_tables(run, ranking)
         else:
-            photos = [render.photo_json(p, _status(p, run)) for p in [*ranking.pick(Wanted()), *ranking.failures()]]
+            listed = [*_picked(run, ranking, Wanted()), *ranking.failures()]
+            photos = [render.photo_json(photo, _status(photo, run)) for photo in listed]
             if output is render.Output.CSV:
                 render.print_csv(photos, run.scoring)
             else:
@@ -87,6 +88,10 @@ def score(
         raise typer.Exit(ExitCode.INTERRUPTED)
     if ranking.failed or run.unreadable:
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _picked(run: Run, ranking: Ranking, wanted: Wanted) -> list[RankedPhoto]:
+    return explained(ranking.catalog, run.scoring, ranking.pick(wanted), model=str(run.info.path))
 
 
 def _status(photo: RankedPhoto, run: Run) -> str:
@@ -123,11 +128,11 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
             out.print(line)
         out.print()
         if len(ranking.scores) <= _SHOWN:
-            out.print(render.photo_table(ranking.pick(Wanted("worst")), scoring, title="Worst first"))
+            out.print(render.photo_table(_picked(run, ranking, Wanted("worst")), scoring, title="Worst first"))
         else:
-            out.print(render.photo_table(ranking.pick(Wanted("worst", _SHOWN)), scoring, title="Worst"))
+            out.print(render.photo_table(_picked(run, ranking, Wanted("worst", _SHOWN)), scoring, title="Worst"))
             out.print()
-            out.print(render.photo_table(ranking.pick(Wanted("best", _SHOWN)), scoring, title="Best"))
+            out.print(render.photo_table(_picked(run, ranking, Wanted("best", _SHOWN)), scoring, title="Best"))
         out.print()
     if ranking.failed:
         out.print(render.failure_table(ranking.failures(_FAILURES_SHOWN), title="Failed"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from rali_cli import options
-from rali_cli.answering import answering
+from rali_cli.answering import answering, explained
 from rali_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def show(
 
     with answering(db, model, recipe) as (catalog, scoring):
         shown = show_photo(catalog, scoring, photo)
+        (in_catalog,) = explained(catalog, scoring, [shown.in_catalog], model=model)
+        shown = replace(shown, in_catalog=in_catalog)
         path = os.fspath(shown.in_catalog.record.path)
         mark = next((mark for mark in get_args(Mark) if path in catalog.marked(mark)), None)
         culled = _find_culled(catalog, path) if not os.path.lexists(path) else None
@@ -87,6 +90,8 @@ def _lines(shown: Shown, scoring: Scoring, mark: str | None, culled: tuple[str, 
             lines += [
                 ("percentile", f"{shown.folder_percentile:.1f} in its folder, {shown.in_catalog.percentile:.1f} in all")
             ]
+        if (why := shown.in_catalog.why) is not None:
+            lines += [("why", f"{why.text} (margin {why.margin:.2f})")]
     else:
         lines += [("score", "none by this model and recipe yet: rali score")]
     if mark is not None:

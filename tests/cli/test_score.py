@@ -19,7 +19,7 @@ from fakes import write_jpeg, write_tiny_bundle
 
 PHOTO_KEYS = {
     "path", "score", "percentile", "status", "error", "error_kind", "width", "height", "format", "captured_at",
-    "camera", "size_bytes", "companions", "notes", "scored_at",
+    "camera", "size_bytes", "companions", "notes", "scored_at", "why", "why_margin",
 }  # fmt: skip
 STRANGE_NAMES = [b"a\nb.jpg", b'quo"te\'s.jpg', b"-rf.jpg", "\u202egpj.exe.jpg".encode(), b"\x1b[31mred.jpg",
                  b"caf\xe9.jpg", b"a,b;c.jpg", b"[bold]x.jpg"]  # fmt: skip

@@ -8,7 +8,8 @@ import pytest
 from fakes import write_tiny_bundle
 
 from rali.errors import DamagedModelError, UnknownModelError
-from rali.model.registry import available_models, find_model
+from rali.model.bundle import read_info
+from rali.model.registry import available_models, find_by_id, find_model
 
 
 def test_mini_is_always_there_and_small() -> None:
@@ -48,3 +49,14 @@ def test_a_damaged_bundle_in_the_folder_harms_nobody_who_does_not_ask_for_it(own
     assert find_model("mini").name == "mini"
     with pytest.raises(DamagedModelError):
         find_model("bad")
+
+
+def test_a_bundle_is_found_by_what_it_computes_whatever_its_name(own_world: Path, tiny_bundle: Path) -> None:
+    mine = write_tiny_bundle(own_world / "models" / "mine.safetensors", seed=4)
+    (own_world / "models" / "bad.safetensors").write_bytes(b"not a bundle")
+    tiny = read_info(tiny_bundle)
+
+    assert find_by_id(mine.model_id) == mine
+    assert find_by_id(mine.model_id, "bad", "mini", "nothing", "") == mine
+    assert find_by_id(tiny.model_id) is None
+    assert find_by_id(tiny.model_id, str(tiny_bundle)) == tiny

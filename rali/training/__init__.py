@@ -1,0 +1,1 @@
+"""What the embedded model learns from: known faults, measured attributes, and sentences about both."""

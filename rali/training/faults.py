@@ -1,0 +1,61 @@
+"""Photographers' own faults, as strong as one likes: what a check of "worse scores lower" turns up step by step."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+from scipy import fft
+
+from rali.training.colour import Floats, Pixels, as_floats, as_pixels, to_linear, to_srgb
+
+
+def expose(picture: Pixels, stops: float) -> Pixels:
+    """Expose longer (``stops`` above 0) or shorter: linear light times 2**stops, and the sensor clips at white."""
+    return to_srgb(to_linear(picture) * np.float32(2.0**stops))
+
+
+def blur(picture: Pixels, sigma: float) -> Pixels:
+    """Blur by a Gaussian of ``sigma`` pixels."""
+    return as_pixels(soften(as_floats(picture), sigma))
+
+
+def soften(x: Floats, sigma: float) -> Floats:
+    """Blur ``x`` [H, W, ...] by a Gaussian of ``sigma`` pixels, mirrored at the edges; as quick for a wide one.
+
+    The discrete cosine transform is that of the mirrored picture; there a Gaussian is a factor exp(-(sigma w)^2 / 2).
+    """
+    spectrum = fft.dctn(x, axes=(0, 1))
+    for axis in (0, 1):
+        frequencies = np.pi * np.arange(x.shape[axis]) / x.shape[axis]
+        gain = np.exp(-0.5 * (sigma * frequencies) ** 2).astype(np.float32)
+        spectrum *= np.expand_dims(gain, [other for other in range(x.ndim) if other != axis])
+    softened: Floats = fft.idctn(spectrum, axes=(0, 1))
+    return softened
+
+
+def add_noise(picture: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:
+    """Add shot and read noise, in linear light, so strong that mid-grey (128) deviates by ``sigma`` grey levels.
+
+    Shot noise has a variance in proportion to the light, read noise the same variance everywhere: a sensor's own
+    model (EMVA 1288). Half of mid-grey's variance is read noise, as at a high ISO.
+    """
+    light = to_linear(picture)
+    grey, above = to_linear(np.array([128, 129], np.uint8))
+    half = 0.5 * (sigma * (above - grey)) ** 2
+    deviation = np.sqrt(half * (light / grey) + half)
+    return to_srgb(light + deviation * rng.standard_normal(light.shape, np.float32))
+
+
+def compress(picture: Pixels, quality: int) -> Pixels:
+    """Save as JPEG of ``quality`` 1 to 95 and open again."""
+    return reopened(picture, "JPEG", quality=quality)
+
+
+def reopened(picture: Pixels, form: str, **options: object) -> Pixels:
+    """Save in memory as ``form`` with Pillow's ``options`` and open again."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, form, **options)
+    with Image.open(buffer) as image:
+        return np.asarray(image.convert("RGB"))

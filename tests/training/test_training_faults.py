@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import scene
+
+from rali.training.colour import Pixels, from_lab, to_lab, to_linear, to_srgb
+from rali.training.faults import add_noise, blur, compress, expose
+
+PICTURE = scene()
+STEPS: dict[str, tuple[Callable[[float], Pixels], tuple[float, ...]]] = {
+    "longer": (lambda stops: expose(PICTURE, stops), (0.3, 1, 2, 4)),
+    "shorter": (lambda stops: expose(PICTURE, stops), (-0.3, -1, -2, -4)),
+    "blur": (lambda sigma: blur(PICTURE, sigma), (0.5, 1, 2, 4, 8)),
+    "noise": (lambda sigma: add_noise(PICTURE, sigma, np.random.default_rng(5)), (2, 5, 10, 20)),
+    "compression": (lambda quality: compress(PICTURE, int(quality)), (90, 60, 30, 10, 3)),
+}
+
+
+@pytest.mark.parametrize("fault", STEPS)
+def test_each_step_is_further_from_the_picture(fault: str) -> None:
+    ruin, strengths = STEPS[fault]
+    pictures = [ruin(strength) for strength in strengths]
+    distances = [float(np.abs(picture.astype(float) - PICTURE).mean()) for picture in pictures]
+
+    assert all((picture.shape, picture.dtype) == (PICTURE.shape, np.uint8) for picture in pictures)
+    assert distances == sorted(distances)
+    assert distances[0] > 0
+
+
+def test_no_fault_is_the_picture_itself() -> None:
+    for same in (expose(PICTURE, 0), blur(PICTURE, 0), add_noise(PICTURE, 0, np.random.default_rng(0))):
+        assert (same == PICTURE).all()
+
+
+def test_a_stop_doubles_the_light_and_white_is_the_end() -> None:
+    grey = np.full((2, 2, 3), 100, np.uint8)
+
+    assert to_linear(expose(grey, 1)) == pytest.approx(2 * to_linear(grey), rel=0.01)
+    assert (expose(grey, 9) == 255).all()
+    assert (expose(grey, -16) == 0).all()
+
+
+def test_noise_deviates_at_mid_grey_as_asked_and_keeps_the_mean() -> None:
+    noisy = add_noise(np.full((200, 200, 3), 128, np.uint8), 6, np.random.default_rng(0))
+
+    assert noisy.std() == pytest.approx(6, rel=0.05)
+    assert noisy.mean() == pytest.approx(128, abs=0.5)
+
+
+def test_blur_keeps_the_mean_and_a_flat_picture() -> None:
+    flat = np.full((20, 31, 3), (10, 120, 250), np.uint8)
+
+    assert (blur(flat, 5) == flat).all()
+    assert blur(PICTURE, 5).mean() == pytest.approx(PICTURE.mean(), abs=0.2)
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 3))
+def test_linear_light_and_lab_lead_back_to_the_same_colour(colour: tuple[int, int, int]) -> None:
+    pixel = np.array([[colour]], np.uint8)
+
+    assert (to_srgb(to_linear(pixel)) == pixel).all()
+    assert np.abs(from_lab(*to_lab(pixel)).astype(int) - pixel).max() <= 2
+
+
+def test_lab_of_known_colours() -> None:
+    # Values of B. Lindbloom's calculator for sRGB under D65.
+    pixels = np.array([[(255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)]], np.uint8)
+    lab = np.stack(to_lab(pixels), axis=-1)[0]
+
+    expected = [(100, 0, 0), (0, 0, 0), (53.24, 80.09, 67.20), (32.30, 79.19, -107.86)]
+    assert lab == pytest.approx(np.array(expected), abs=0.15)
