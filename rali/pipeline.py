@@ -278,7 +278,7 @@ def _outcomes(
     for file, result, buffer in results:
         photo = photos.pop(file)
         if isinstance(result, WorkerLost):
-            yield Outcome(photo, failure=_lost(result))
+            yield Outcome(photo, failure=lost_photo(result))
         elif isinstance(result, Failure):
             yield Outcome(photo, failure=result)
         elif catalog.score_of(result.content.hash, scoring) is not None:
@@ -316,7 +316,8 @@ def _grouped(outcomes: Iterable[Outcome], stop: Callable[[], bool]) -> Iterator[
         yield group
 
 
-def _lost(lost: WorkerLost) -> Failure:
+def lost_photo(lost: WorkerLost) -> Failure:
+    """Say what became of a photo whose worker was lost."""
     if lost.timed_out:
         return Failure(FailureKind.TIMED_OUT, "decoding it took too long and was stopped")
     if lost.exit_code == -signal.SIGKILL:  # nothing in a decoder sends it; the kernel does, when memory runs out

@@ -26,6 +26,7 @@ from rali_cli.commands import (
     score,
     show,
     stats,
+    train,
     watch,
 )
 from rali_cli.exit_codes import ExitCode, exit_code_of
@@ -55,6 +56,7 @@ app.command("reject")(marks.reject)
 app.command("unmark")(marks.unmark)
 app.command("forget")(forget.forget)
 app.command("eval")(evaluate.evaluate)
+app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(model.app, name="model")

@@ -15,6 +15,7 @@ from rali_cli.exit_codes import ExitCode
 if TYPE_CHECKING:
     from rali.model.pull import PullProgress
     from rali.pipeline import Progress
+    from rali.training.materials import Step
 
 
 @contextmanager
@@ -103,5 +104,26 @@ def pull_bar() -> Iterator[Callable[[PullProgress], None]]:
         def show(progress: PullProgress) -> None:
             words = f"{progress.stage} {progress.file}".strip()
             bar.update(task, description=words, completed=progress.done_bytes, total=progress.total_bytes or None)
+
+        yield show
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[Step], None]]:
+    """Show on stderr how far training is; say nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Looking", total=None)
+
+        def show(step: Step) -> None:
+            if bar.tasks[0].description != step.name:
+                bar.reset(task, description=step.name)  # a new step, a new rate
+            bar.update(task, completed=step.done, total=step.total or None)
 
         yield show

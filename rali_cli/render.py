@@ -27,6 +27,7 @@ from rali.rank import Bin
 
 _BAR = "█"
 _BAR_WIDTH = 40
+_LISTED = 20
 _NARROW = 80  # cells; below it a table of photos leaves out the time rather than fold everything else
 # fmt: off
 _CSV_FIELDS = [
@@ -67,6 +68,14 @@ def console() -> Console:
 def notice(message: str) -> None:
     """Print a line for people on stderr."""
     print(message, file=sys.stderr)
+
+
+def list_briefly(title: str, lines: Sequence[str], *, all_with: str = "--json") -> None:
+    """Tell people the first 20 of ``lines``, and what names them all."""
+    for line in lines[:_LISTED]:
+        notice(f"{title}: {line}")
+    if len(lines) > _LISTED:
+        notice(f"{title}: ... and {len(lines) - _LISTED:,} more; {all_with} names them all")
 
 
 def short_path(path: str | os.PathLike[str]) -> str:

@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted([*ROOT.glob("rali/**/*.py"), *ROOT.glob("rali_cli/**/*.py")])
 LIBRARY = [path for path in MODULES if path.relative_to(ROOT).parts[0] == "rali"]
-TORCH_MODULES = {"rali.model.network", "rali.model.efficientnet", "rali.model.clip", "rali.model.checkpoint"}
+TORCH_MODULES = {
+    *("rali.model.network", "rali.model.efficientnet", "rali.model.clip", "rali.model.checkpoint"),
+    *("rali.training.embed", "rali.training.encoder", "rali.training.score"),
+}
 
 # From the bottom up: a module imports from its own floor or the floors below it, never from above.
 FLOORS = [
@@ -22,16 +25,12 @@ FLOORS = [
     ("rali.model", "rali.workers"),
     ("rali.prepare",),
     ("rali.catalog",),
-<<<<<<< HEAD
     ("rali.listing", "rali.drives", "rali.survey", "rali.culling"),
-    ("rali.pipeline",),
-=======
-    ("rali.listing", "rali.survey", "rali.culling"),
     ("rali.pipeline", "rali.explain"),
->>>>>>> 0fa9a5c (Tell of a photo's fault in words; make the faults and the words to train with)
     ("rali.moving",),
     ("rali.watching",),
-    ("rali.health", "rali.evaluate", "rali.training"),
+    ("rali.health", "rali.evaluate"),
+    ("rali.training",),
     ("rali_cli.exit_codes",),
     ("rali_cli.options", "rali_cli.progress", "rali_cli.render", "rali_cli.answering", "rali_cli.asking"),
     ("rali_cli.plan_view", "rali_cli.run_view", "rali_cli.kept_plans"),
@@ -145,6 +144,7 @@ OWN_FILES = {
     "rali.model.hub",
     "rali.model.importer",
     "rali.model.pull",
+    "rali.training.kept",  # embeddings, pixels, checkpoints and logs of training
     "rali.watching.lock",  # notes who watches, beside the catalog
     "rali_cli.kept_plans",
 }

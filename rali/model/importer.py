@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rali.config import EMBEDDED_MODEL, default_model, models_folder, set_default_model
 from rali.errors import ModelError, UnknownModelError, UsageError
 from rali.model.bundle import BundleInfo, write_bundle
-from rali.model.registry import BUNDLE_SUFFIX, source_path
+from rali.model.registry import BUNDLE_SUFFIX, log_path, source_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rali.config import Precision
 
 # What a bundle's header leaves to the file.
-_TOLD_BY_FILE = {"weights_sha256", "parameters", "precision", "size_bytes", "path"}
+TOLD_BY_FILE = {"weights_sha256", "parameters", "precision", "size_bytes", "path"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -50,19 +50,37 @@ def import_checkpoint(
     from rali.model.checkpoint import read_checkpoint
     from rali.model.scorer import golden_scores
 
-    chosen = _checked_name(name or folder.resolve().name)
+    chosen = checked_name(name or folder.resolve().name)
     checkpoint = read_checkpoint(folder)
     weights = {key: tensor for key, tensor in checkpoint.tensors.items() if key.startswith("encoder.")}
     head = {key: tensor for key, tensor in checkpoint.tensors.items() if key.startswith("head.")}
     tensors = _converted(weights, precision) | _converted(head, "float32")
     info = replace(checkpoint.info, name=chosen, **(origin or {}))
     # The folder's own identity is not the bundle's: other precision, other golden scores.
-    header = {key: value for key, value in asdict(info).items() if key not in _TOLD_BY_FILE}
+    header = {key: value for key, value in asdict(info).items() if key not in TOLD_BY_FILE}
     header["preprocessing"] = info.preprocessing.to_json()
     header["golden_scores"] = golden_scores(info, tensors)
     # The bundle last: it is what makes the model usable, and an older one of this name stays until it is whole.
     _write_text_tower(_text_path(chosen), _converted(checkpoint.text_tensors, precision))
     return write_bundle(models_folder() / f"{chosen}{BUNDLE_SUFFIX}", tensors, header)
+
+
+def checked_name(name: str, *, option: str = "--name") -> str:
+    """Return ``name`` if a model of the user's can be called so.
+
+    Args:
+        option: where the user can give another.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if name == EMBEDDED_MODEL:
+        raise UsageError(f"{EMBEDDED_MODEL} is the model inside rali: give another name with {option}")
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be a model's name: give another with {option}, of letters, digits, '.', '_' and '-'"
+        )
+    return name
 
 
 def remove_model(name: str) -> None:
@@ -82,6 +100,7 @@ def remove_model(name: str) -> None:
     path.unlink()
     _text_path(name).unlink(missing_ok=True)
     source_path(name).unlink(missing_ok=True)
+    log_path(path).unlink(missing_ok=True)
 
 
 def _write_text_tower(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -101,16 +120,6 @@ def _write_text_tower(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def _text_path(name: str) -> Path:
     return models_folder() / "text" / f"{name}{BUNDLE_SUFFIX}"
-
-
-def _checked_name(name: str) -> str:
-    if name == EMBEDDED_MODEL:
-        raise UsageError(f"{EMBEDDED_MODEL} is the model inside rali: give another name with --name")
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot be a model's name: give another with --name, of letters, digits, '.', '_' and '-'"
-        )
-    return name
 
 
 def _converted(tensors: Mapping[str, Tensor], precision: Precision) -> dict[str, Tensor]:

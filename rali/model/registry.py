@@ -28,6 +28,11 @@ def source_path(name: str) -> Path:
     return models_folder() / f"{name}.source.json"
 
 
+def log_path(bundle: Path) -> Path:
+    """Path of the log that training leaves beside its bundle."""
+    return bundle.with_suffix(".log")
+
+
 def find_model(model: str) -> BundleInfo:
     """Find a model by its name or by its bundle's path.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from rali.agreement import Agreement
     from rali.evaluate import Labels, Predictions
 
-_LISTED = 20
+_ALL_WITH = "--json --allow-missing"
 
 
 def evaluate(
@@ -58,7 +57,7 @@ def evaluate(
     settings = load_settings({"db": db, "model": model, "recipe": recipe, "device": device})
     labels = read_labels(metas, root)
     total = len(labels.images) + len(labels.missing)
-    _list("Missing", [display_path(image) for image in labels.missing])
+    render.list_briefly("Missing", [display_path(image) for image in labels.missing], all_with=_ALL_WITH)
     if labels.missing and not allow_missing:
         raise EvaluationError(
             f"{len(labels.missing):,} of {total:,} images are not below {display_path(root)}: check --root, or "
@@ -69,9 +68,10 @@ def evaluate(
     if predictions.run.interrupted:
         render.notice("Interrupted: what was scored is stored; run the same command again to go on.")
         raise typer.Exit(ExitCode.INTERRUPTED)
-    _list(
+    render.list_briefly(
         "Failed",
         [f"{display_path(i.image)} ({failure.kind}: {failure.message})" for i, failure in predictions.failed],
+        all_with=_ALL_WITH,
     )
     if predictions.failed and not allow_missing:
         raise EvaluationError(
@@ -85,15 +85,6 @@ def evaluate(
         _print_json(agreement, labels, predictions)
     else:
         _print_table(agreement, labels, predictions)
-
-
-def _list(title: str, lines: Sequence[str]) -> None:
-    from rali_cli import render
-
-    for line in lines[:_LISTED]:
-        render.notice(f"{title}: {line}")
-    if len(lines) > _LISTED:
-        render.notice(f"{title}: ... and {len(lines) - _LISTED:,} more; --json --allow-missing names them all")
 
 
 def _print_csv(predictions: Predictions) -> None:
