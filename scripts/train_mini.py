@@ -40,7 +40,7 @@ from rali.training.embed import embed, normalised, weights_id
 from rali.training.encoder import rounded
 from rali.training.kept import Log, load_checkpoint, save_checkpoint
 from rali.training.measures import describe, measure
-from rali.training.score import HeadTuning, Views, predictions, try_out, tuned_head
+from rali.training.score import HeadTuning, Pairs, Views, fine_tune_head, predictions
 from rali.training.text import TextEncoder
 from rali.training.vocabulary import description_vectors, fit_projection
 from rali.training.words import DESCRIPTIONS, sentence_of_faults, sentence_of_score, wordings
@@ -48,8 +48,13 @@ from rali.training.words import DESCRIPTIONS, sentence_of_faults, sentence_of_sc
 BATCH_NORM_EPS = 1e-3  # TensorFlow's; torch's default of 1e-5 gives other numbers
 
 ALIGNMENT = Alignment()
-COMPRESSION = Compression(components=192, prototypes=150, buckets=50)
-TUNING = HeadTuning()
+COMPRESSION = Compression(components=128, prototypes=150, unnatural=60, buckets=50, whitening=0.0)
+# Chosen on val: the encoder has seen all training photos, so that cross-validation over them says nothing of new ones.
+STEPS = 300
+PAIRS_WEIGHT = 0.03  # 0.1 costs 0.01 SRCC on val, and gets 1 % more of held-out pairs in order
+LEAST_SHARE = 0.3  # of the drop that KADID's raters saw
+BLANK_BELOW = 12.0  # what an empty frame may score at most
+BLANK_COPIES = 20
 WORDINGS_OF_PHOTO, WORDINGS_OF_FAULT, WORDINGS_OF_DESCRIPTION = 3, 6, 40
 LEAST_MARGIN = 0.15
 
@@ -168,7 +173,7 @@ def embedded(
     if found is None:
         embeddings, rest = [], []
         for count, (pixels, score, weight, photo, said) in enumerate(pictures()):
-            embeddings.append(embed(encoder, pixels[None], PREPROCESSING)[0])
+            embeddings.append(embed(encoder, pixels[None].copy(), PREPROCESSING)[0])
             rest.append((score, weight, photo, -1 if said is None else DESCRIPTIONS.index(said)))
             if count % 1000 == 999:
                 log(f"embedded {count + 1} views")
@@ -184,30 +189,26 @@ def embedded(
 # --- the head ---------------------------------------------------------------------------------------------------------
 
 
-class Fitted(NamedTuple):
-    """A head, and what cross-validation over the training photos and ``val`` say of it."""
+def pairs_of(views: Views) -> Pairs:
+    """Pair each photo with its ruined copies, and blank frames with the photos that people liked best."""
+    ruined = views.weights <= mini_views.RUINED_WEIGHT
+    first = {int(views.photos[at]): int(at) for at in views.plain()}
+    copies = np.array([at for at in np.flatnonzero(ruined) if int(views.photos[at]) in first])
+    originals = np.array([first[int(views.photos[at])] for at in copies])
+    blanks = np.repeat([at for at in np.flatnonzero(ruined) if int(views.photos[at]) not in first], BLANK_COPIES)
+    best = np.argsort(-np.where(ruined, -1, views.scores), kind="stable")[: len(blanks)]
+    gaps = [LEAST_SHARE * (views.scores[originals] - views.scores[copies]), views.scores[best] - BLANK_BELOW]
+    better, worse = np.concatenate([originals, best]), np.concatenate([copies, blanks])
+    return Pairs(views.embeddings[better], views.embeddings[worse], np.concatenate(gaps), PAIRS_WEIGHT)
 
-    head: RaliHead
-    folds: str
-    held_out: str
 
-
-def fitted(compression: Compression, tuning: HeadTuning, views: Views, held_out: Views) -> Fitted:
-    """Stages 2 and 3; how long to fine-tune is chosen by cross-validation, without a look at ``held_out``."""
-
-    def start(some: Views) -> RaliHead:
-        return compress(
-            some.embeddings, some.scores, compression, seed=SEED, natural=some.weights > mini_views.RUINED_WEIGHT
-        )
-
-    trial = try_out(start, views, tuning, seed=SEED)
-    head = tuned_head(start, views, trial.steps, tuning, seed=SEED)
-    predicted = predictions(head, held_out.embeddings)
-    return Fitted(
-        head,
-        f"{agreement(trial.guesses, trial.scores)} ({trial.steps} steps)",
-        agreement(predicted, held_out.scores),
-    )
+def fitted(compression: Compression, steps: int, views: Views, *, paired: bool = True) -> RaliHead:
+    """Stages 2 and 3: ruined copies give centres and pairs; scores made up for them are not learnt."""
+    natural = views.weights > mini_views.RUINED_WEIGHT
+    start = compress(views.embeddings, views.scores, compression, seed=SEED, natural=natural)
+    pairs = pairs_of(views) if paired else None
+    *_, head = fine_tune_head(start, views.only(natural), steps, HeadTuning(), seed=SEED, pairs=pairs)
+    return head
 
 
 def agreement(predicted: Floats, human: Floats) -> str:
@@ -242,7 +243,7 @@ def loaded(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> RaliMode
 def scores_of(model: RaliModel, pictures: Iterable[NDArray[np.uint8]]) -> Floats:
     """Score pictures [384, 384, 3] one at a time, as the model is run: encoder in float32, head in float64."""
     with torch.inference_mode():
-        scored = [np.float32(model(normalised(each[None], PREPROCESSING))[0].item()) for each in pictures]
+        scored = [np.float32(model(normalised(each[None].copy(), PREPROCESSING))[0].item()) for each in pictures]
     return np.array(scored, np.float64)
 
 
@@ -292,24 +293,23 @@ def main() -> None:
         return train, embedded(which, lambda: val, work / f"val-{name}.pt", log).views
 
     train, val = pictures(encoder)
-    best = fitted(COMPRESSION, TUNING, train.views, val)
-    log(f"cross-validated: {best.folds}")
-    model = write(options.output, encoder, best.head, words_of(best.head, train, text))
+    head = fitted(COMPRESSION, STEPS, train.views)
+    model = write(options.output, encoder, head, words_of(head, train, text))
     predicted = scores_of(model, [seen(Image.open(path).convert("RGB")) for path, _ in held_out])
     log(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB")
     log(f"val, through the bundle: {agreement(predicted, val.scores)}")
 
-    frozen_train, frozen_val = pictures(rounded(plain))
-    natural = train.views.only(train.views.weights > mini_views.RUINED_WEIGHT)
+    frozen, frozen_val = pictures(rounded(plain))
     rows = {
-        "without align": fitted(COMPRESSION, TUNING, frozen_train.views, frozen_val),
-        "without PCA": fitted(replace(COMPRESSION, pca=False), TUNING, train.views, val),
-        "without bucketed k-means": fitted(replace(COMPRESSION, bucketed=False), TUNING, train.views, val),
-        "without fine-tuning": fitted(COMPRESSION, replace(TUNING, most_steps=0), train.views, val),
-        "without ruined copies": fitted(COMPRESSION, TUNING, natural, val),
+        "full": (head, val),
+        "without align": (fitted(COMPRESSION, STEPS, frozen.views), frozen_val),
+        "without PCA": (fitted(replace(COMPRESSION, pca=False), STEPS, train.views), val),
+        "without bucketed k-means": (fitted(replace(COMPRESSION, bucketed=False), STEPS, train.views), val),
+        "without fine-tuning": (fitted(COMPRESSION, 0, train.views), val),
+        "without ruined copies": (fitted(replace(COMPRESSION, unnatural=0), STEPS, train.views, paired=False), val),
     }
-    for name, row in {"full": best, **rows}.items():
-        log(f"{name:26} cross-validated {row.folds}; val {row.held_out}")
+    for name, (ablated, photos) in rows.items():
+        log(f"{name:26} val {agreement(predictions(ablated, photos.embeddings), photos.scores)}")
 
 
 if __name__ == "__main__":

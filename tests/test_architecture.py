@@ -14,7 +14,8 @@ MODULES = sorted([*ROOT.glob("rali/**/*.py"), *ROOT.glob("rali_cli/**/*.py")])
 LIBRARY = [path for path in MODULES if path.relative_to(ROOT).parts[0] == "rali"]
 TORCH_MODULES = {
     *("rali.model.network", "rali.model.efficientnet", "rali.model.clip", "rali.model.checkpoint"),
-    *("rali.training.embed", "rali.training.encoder", "rali.training.score"),
+    *("rali.training.align", "rali.training.embed", "rali.training.encoder", "rali.training.score"),
+    "rali.training.vocabulary",
 }
 
 # From the bottom up: a module imports from its own floor or the floors below it, never from above.

@@ -6,7 +6,7 @@ scipy alone, and seeded: one machine makes the same head every time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ FIRST_LOGIT_SCALE = 8.0  # fine-tuning of mini ends at 8.3; from 4 or 16 it ends
 # A direction with less variance than this share of the widest one's is rounding, not the photos.
 _LEAST_VARIANCE = 1e-10
 _LLOYD_STEPS = 100
+UNNATURAL_BUCKETS = 10
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Compression:
     Attributes:
         components: D, at most the length E of an embedding and the number of photos.
         prototypes: K centres in all; fewer come out where there are fewer different photos.
+        unnatural: more centres, for views that are not natural; their own, so that they displace none of the others.
         buckets: of equal width, over the range of the scores; empty ones get no centre.
         pca: off, the embeddings are only standardised, and D is E.
         bucketed: off, k-means runs over all photos, and a centre's score is still its members' mean.
@@ -42,6 +44,7 @@ class Compression:
 
     components: int = 512
     prototypes: int = 250
+    unnatural: int = 0
     buckets: int = 240
     pca: bool = True
     bucketed: bool = True
@@ -71,7 +74,7 @@ def compress(
     """Make a head from embeddings [N, E] and scores [N]: what stage 3 starts from.
 
     Args:
-        natural: [N], the views that the PCA sees; k-means sees all. All by default.
+        natural: [N], the views that the PCA sees, and k-means for the ``prototypes``. All by default.
 
     Returns:
         The head, float32. Its prototypes' scores are means of ``scores``, on their scale.
@@ -94,7 +97,12 @@ def compress(
     directions, z = directions / norms.mean(), z / norms
 
     rng = np.random.default_rng(seed)
-    centres, centre_scores = prototypes_of(z, scores, compression, rng)
+    known = np.ones(len(z), bool) if natural is None else natural
+    centres, centre_scores = prototypes_of(z[known], scores[known], compression, rng)
+    if compression.unnatural and not known.all():
+        more = replace(compression, prototypes=compression.unnatural, buckets=UNNATURAL_BUCKETS)
+        found_too, their_scores = prototypes_of(z[~known], scores[~known], more, rng)
+        centres, centre_scores = np.concatenate([centres, found_too]), np.concatenate([centre_scores, their_scores])
     head = RaliHead(embedding=embeddings.shape[1], components=len(directions), prototypes=len(centres))
     found = {
         "pca_mean": mean,

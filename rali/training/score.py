@@ -47,6 +47,22 @@ class Views:
         return np.asarray(first[self.weights[first] == 1])
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """What a head must tell apart: views of which one is worse than the other, as a ruined copy is.
+
+    Attributes:
+        better, worse: uncompressed embeddings [R, E].
+        gaps: by how much, at least [R], on the scale of the scores; a wide bound is safer than made-up scores.
+        weight: of the loss, beside the squared error.
+    """
+
+    better: NDArray[np.floating]
+    worse: NDArray[np.floating]
+    gaps: Floats
+    weight: float
+
+
 # How much faster than the learning rate each parameter moves; what is not named stays as it is. The components move
 # ten times slower than the prototypes: a few hundred photos do not pin down 200,000 numbers.
 WHOLE_HEAD = {"pca_mean": 1.0, "pca_components": 0.1, "prototypes": 1.0, "proto_scores": 30.0, "logit_scale": 10.0}
@@ -97,7 +113,9 @@ class Trial:
     scores: Floats
 
 
-def fine_tune_head(head: RaliHead, views: Views, steps: int, tuning: HeadTuning, *, seed: int) -> Iterator[RaliHead]:
+def fine_tune_head(
+    head: RaliHead, views: Views, steps: int, tuning: HeadTuning, *, seed: int, pairs: Pairs | None = None
+) -> Iterator[RaliHead]:
     """Yield ``head`` before training and after every ``report_every`` of ``steps``; ``head`` itself stays as it is.
 
     What keeps it honest where photos are few: few steps, noise on the embeddings, mixed pairs of views, and an average
@@ -130,10 +148,26 @@ def fine_tune_head(head: RaliHead, views: Views, steps: int, tuning: HeadTuning,
             loss = loss + tuning.correlation * (1 - plcc(predicted, human))
         if tuning.ranking:
             loss = loss + tuning.ranking * wrong_order(predicted, human)
+        if pairs is not None:
+            loss = loss + pairs.weight * _too_near(trained, pairs, mean, scale, batch // 2, tuning.noise, rng) / spread
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         move_average(average, trained, 1 - tuning.averaging)
+
+
+def _too_near(
+    head: RaliHead, pairs: Pairs, mean: Tensor, scale: Tensor, count: int, noise: float, rng: np.random.Generator
+) -> Tensor:
+    """Say by how much some ``pairs`` miss their gaps, squared."""
+    chosen = rng.integers(0, len(pairs.gaps), count)
+    scores = []
+    for embeddings in (pairs.better, pairs.worse):
+        x = (torch.from_numpy(np.asarray(embeddings[chosen], np.float32)) - mean) / scale  # [B, E]
+        noisy = x + noise * torch.from_numpy(rng.standard_normal(x.shape, np.float32))
+        scores.append(head.score(head.compress(noisy)))
+    gaps = torch.from_numpy(pairs.gaps[chosen].astype(np.float32))
+    return (nn.functional.relu(gaps - (scores[0] - scores[1])) ** 2).mean()
 
 
 def standardised(head: RaliHead) -> tuple[RaliHead, Tensor, Tensor]:
