@@ -32,7 +32,6 @@ class Compression:
     Attributes:
         components: D, at most the length E of an embedding and the number of photos.
         prototypes: K centres in all; fewer come out where there are fewer different photos.
-        unnatural: more centres, for views that are not natural; their own, so that they displace none of the others.
         buckets: of equal width, over the range of the scores; empty ones get no centre.
         pca: off, the embeddings are only standardised, and D is E.
         bucketed: off, k-means runs over all photos, and a centre's score is still its members' mean.
@@ -40,17 +39,18 @@ class Compression:
             SRCC 0.782 in a trial, 0.774 unwhitened, 0.773 fully whitened.
         logit_scale: one over the temperature that fine-tuning starts from.
         restarts: of k-means; the tightest clusters win.
+        unnatural: more centres, for views that are not natural; their own, so that they displace none of the others.
     """
 
     components: int = 512
     prototypes: int = 250
-    unnatural: int = 0
     buckets: int = 240
     pca: bool = True
     bucketed: bool = True
     whitening: float = 0.5
     logit_scale: float = FIRST_LOGIT_SCALE
     restarts: int = 2
+    unnatural: int = 0
 
     @classmethod
     def suited_to(cls, photos: int, embedding: int) -> Compression:

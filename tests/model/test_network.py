@@ -67,11 +67,18 @@ def test_a_score_depends_on_the_direction_of_the_embedding_alone() -> None:
     assert head.score(compressed * 17).numpy() == pytest.approx(head.score(compressed).numpy())
 
 
-def test_the_embedding_is_a_mean_and_a_deviation_for_each_channel_of_each_stage() -> None:
+def test_the_embedding_pools_the_middle_of_each_stage_and_all_of_the_last_two() -> None:
     config = EfficientNetLiteConfig()
     encoder = EfficientNetLite(config).eval().requires_grad_(False)
+    picture = torch.rand(1, 3, 128, 192, generator=torch.Generator().manual_seed(0))
 
-    assert config.embedding_size == 2 * (16 + 24 + 40 + 80 + 112 + 192 + 320)
+    found = encoder(picture)[0]
+
+    channels = (16, 24, 40, 80, 112, 192, 320)
+    assert len(found) == config.embedding_size == sum(channels) + 192 + 320 + 16 + 192
+    first = encoder.stages[0](encoder.stem(picture))[0]  # [16, 64, 96]
+    assert torch.allclose(found[:16], first[:, 16:48, 24:72].mean(dim=(1, 2)), atol=1e-6)
+    assert torch.allclose(found[-208:-192], first.std(dim=(1, 2), correction=0), atol=1e-6)
     assert encoder(torch.zeros(2, 3, 64, 96)).shape == (2, config.embedding_size)
 
 
