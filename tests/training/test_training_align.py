@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pictures import scene
 from PIL import Image, ImageFilter
 from torch.nn import functional
 
-from pictures import scene
 from rali.model.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 from rali.model.preprocess import Preprocessing
 from rali.training.align import Alignment, Sentences, align
