@@ -17,6 +17,7 @@ from rali.watching.arrivals import Arrivals
 from rali.watching.carrying import Carriage, CullRules, cull_files
 from rali.watching.events import Culled, Event, Gone, Held, Notice, Renamed
 from rali.watching.settle import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from rali.watching.trouble import longer
 
 # Photos whose time has come within so many seconds go in one run, so that one undo brings a burst back.
 _GATHER_S = 10.0
@@ -261,7 +262,7 @@ class Culling:
             heapq.heappush(self._due, (due_s, path))
 
     def _pause(self, path: str, waiting: _Waiting, now_s: float) -> None:
-        waiting.pause_s = min(max(2 * waiting.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        waiting.pause_s = longer(waiting.pause_s, FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._put_off(path, now_s + waiting.pause_s)
 
 

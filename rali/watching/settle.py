@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rali.catalog.rows import TRANSIENT_FAILURES
 from rali.errors import FailureKind
 from rali.photos.photo import Photo
+from rali.watching.trouble import longer
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0
@@ -138,7 +139,7 @@ class Settler:
         """Note that a look at a photo told nothing: its drive does not answer."""
         if found := self._pending.get(file):
             found.out = False
-            found.pause_s = min(max(2 * found.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+            found.pause_s = longer(found.pause_s, FIRST_PAUSE_S, LONGEST_PAUSE_S)
             self._wait(found, now_s, now_s + found.pause_s)
 
     def keep_only(self, folder: str, waiting: Container[str], present: Container[str]) -> None:
@@ -218,7 +219,7 @@ class Settler:
             self._forget(file)
             return None, news
         self._set_failure(found, kind)
-        found.pause_s = min(max(2 * found.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        found.pause_s = longer(found.pause_s, FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._wait(found, now_s, now_s + found.pause_s)
         return found.pause_s, news
 

@@ -17,6 +17,11 @@ TRIES_OF_ONCE = 6
 _PASSING = (CatalogBusyError, CatalogWriteError, WorkersError, OSError)
 
 
+def longer(pause_s: float, first_s: float, longest_s: float) -> float:
+    """Return the pause after one of ``pause_s``: twice as long, from ``first_s`` (after 0) up to ``longest_s``."""
+    return min(max(2 * pause_s, first_s), longest_s)
+
+
 class Patience:
     """Tries one kind of work again and again when it fails: after 1 s, then after twice as long each time, up to 60 s.
 
@@ -81,7 +86,7 @@ class Patience:
         self._tries += 1
         if self._most_tries is not None and self._tries >= self._most_tries:
             raise error
-        self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        self._pause_s = longer(self._pause_s, FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self.until_s = now_s + self._pause_s
         reason = " ".join(str(error).split()) or type(error).__name__
         when = f"every {self._pause_s:g} s" if self._pause_s >= LONGEST_PAUSE_S else f"in {self._pause_s:g} s"
