@@ -14,7 +14,7 @@ from PIL import Image
 
 from rali.model.preprocess import Preprocessing
 from rali.training.distortions import KINDS, Family, distort
-from rali.training.faults import expose
+from rali.training.faults import compress, expose, moved
 from rali.training.words import DESCRIPTIONS, NOTHING_WRONG, Description, Strength, description_of
 
 SEED = 2510
@@ -25,6 +25,8 @@ PRISTINE_KADID_MEAN = 4.6  # what KADID's raters give distortions that nobody se
 WORST_SCORE = 5.0
 RUINED_COPIES = 4
 CROP_WEIGHT = 0.5
+GREY_WEIGHT = 0.5
+TWIN_WEIGHT = 0.4
 RUINED_WEIGHT = 0.1  # 0.3 costs 0.01 SRCC on photos that nobody ruined
 BLANK_FRAMES = 60
 BLANK_SCORE = 8.0
@@ -71,7 +73,7 @@ def kept_shares(kadid: Path) -> dict[tuple[str, int], float]:
 
 
 def training_views(scored: list[tuple[Path, float]], kept: Mapping[tuple[str, int], float]) -> Iterator[View]:
-    """Yield each photo as it is, mirrored, in crops, and ruined; then blank frames.
+    """Yield each photo as it is, mirrored, in crops, without colour, changed as nobody sees, and ruined; blank frames.
 
     The ruined copies teach what this data set hardly shows. KADID-10k says how much of its quality a pristine photo
     keeps under a distortion; any photo is taken to keep the same share of what it has above WORST_SCORE.
@@ -89,6 +91,9 @@ def training_views(scored: list[tuple[Path, float]], kept: Mapping[tuple[str, in
             left, top = (int(rng.integers(0, length - side + 1)) for length in image.size)
             part = seen(image.crop((left, top, left + side, top + side)))
             yield View(part[:, ::-1] if mirrored else part, score, CROP_WEIGHT, number, None)
+        # Photos without colour are few in the data set, and none the worse for it.
+        yield View(seen(image.convert("L").convert("RGB")), score, GREY_WEIGHT, number, fine)
+        yield from (View(twin, score, TWIN_WEIGHT, number, None) for twin in _twins(np.asarray(image), rng))
         for _ in range(RUINED_COPIES):
             yield _ruined(whole, score, number, kept, rng)
     for number in range(BLANK_FRAMES):  # lens caps and blown skies: no photo of the data set is that empty
@@ -96,6 +101,19 @@ def training_views(scored: list[tuple[Path, float]], kept: Mapping[tuple[str, in
         grain = rng.normal(0, rng.choice([0, 1, 4]), (384, 384, 3))
         blank = (colour + grain).clip(0, 255).astype(np.uint8)
         yield View(blank, BLANK_SCORE, RUINED_WEIGHT, len(scored) + number, None)
+
+
+def plain_views(scored: list[tuple[Path, float]]) -> Iterator[View]:
+    """Yield each photo as it is."""
+    for number, (path, score) in enumerate(scored):
+        yield View(seen(Image.open(path).convert("RGB")), score, 1.0, number, None)
+
+
+def _twins(picture: Pixels, rng: np.random.Generator) -> Iterator[Pixels]:
+    """Yield what the model sees of a picture that was saved again, and of one that was moved by part of a pixel."""
+    yield seen(Image.fromarray(compress(picture, 95)))
+    by_px = rng.choice([-1, 1]) * rng.uniform(0.25, 0.75) * min(picture.shape[:2]) / PREPROCESSING.resize_px
+    yield seen(Image.fromarray(moved(picture, float(by_px))))
 
 
 def _ruined(

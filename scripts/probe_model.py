@@ -22,14 +22,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from probe_tools import Figure, Model, Photo, Points, Rated, moved, photos_in, rated_photos, smaller, subject_of
+from probe_tools import Figure, Model, Photo, Points, Rated, photos_in, rated_photos, smaller, subject_of
 from rali.agreement import Estimate, measure
 from rali.model.registry import find_model
 from rali.model.scorer import Scorer
 from rali.model.words import FINE, Words, read_words
 from rali.training.colour import Pixels, as_floats, as_pixels, to_linear, to_srgb
 from rali.training.distortions import KINDS, distort, family_of
-from rali.training.faults import add_noise, blur, compress, expose
+from rali.training.faults import add_noise, blur, compress, expose, moved
 
 SEED = 2510
 WORKING_PX = 768  # short edge of what is ruined step by step: a camera's full size takes minutes and says the same

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import fft
 
 from rali.config import Settings
 from rali.errors import PhotoError
@@ -19,7 +18,7 @@ from rali.model.scorer import Scorer, Scores
 from rali.model.words import Words
 from rali.photos.decode import decode
 from rali.photos.photo import display_path
-from rali.training.colour import Floats, Pixels, as_floats, as_pixels
+from rali.training.colour import Floats, Pixels
 
 Points = NDArray[np.float64]
 Photo = tuple[str, Pixels]
@@ -139,21 +138,6 @@ def smaller(picture: Pixels, edge_px: float) -> Pixels:
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------
-
-
-def moved(picture: Pixels, by_px: float) -> Pixels:
-    """Move a picture up and left by part of a pixel without blurring it, as any interpolation would.
-
-    Its cosine transform is that of the mirrored picture: cos(w (n + d)) = cos(w n) cos(w d) - sin(w n) sin(w d).
-    """
-    x = as_floats(picture)
-    for axis in (0, 1):
-        length = x.shape[axis]
-        turn = np.expand_dims(np.pi * by_px / length * np.arange(length, dtype=np.float32), [2, 1 - axis])
-        waves = fft.dct(x, axis=axis, norm="ortho")
-        sines = np.roll(waves * np.sin(turn), -1, axis)  # a sine transform starts with the first wave, not with none
-        x = fft.idct(waves * np.cos(turn), axis=axis, norm="ortho") - fft.idst(sines, axis=axis, norm="ortho")
-    return as_pixels(x)
 
 
 def subject_of(picture: Pixels) -> Floats:

@@ -2,9 +2,10 @@
 
 CLIP's contrastive loss (Radford et al., ICML 2021) against frozen sentence vectors, as in RALI (arXiv 2510.11369,
 section 4), where a reasoning model wrote the sentences; here they are composed from what is known of a picture. With
-some hundred photos that loss alone costs accuracy, so two more hold the encoder to its task: the human scores of the
-rated photos, and that a ruined copy is worse than its original by about as much as raters of KADID-10k say. What is
-kept at the end lies between the encoder as it was and as it became (Wortsman et al., WiSE-FT, CVPR 2022).
+some hundred photos that loss alone costs accuracy, so three more hold the encoder to its task: the human scores of the
+rated photos; that a ruined copy is worse than its original by about as much as raters of KADID-10k say; and that the
+same fault, when it is stronger, is worse. What is kept at the end lies between the encoder as it was and as it became
+(Wortsman et al., WiSE-FT, CVPR 2022).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,11 +27,13 @@ from rali.model.preprocess import Preprocessing
 from rali.training.distortions import KINDS, distort
 from rali.training.embed import Pixels, embed, normalised
 from rali.training.encoder import between, later_stages, learning_rate_at
+from rali.training.faults import worsened
 from rali.training.kept import load_checkpoint, save_checkpoint
 from rali.training.score import move_average, plcc
 
 Fault = tuple[str, int]  # a kind of distortion and its level
 TARGET_SHARPNESS = 15.0  # sentences that mean the same are no opposites: softmax of this times their cosine
+LOSSES = ("score", "ranking", "order", "words")
 WORST_SCORE = 5.0  # of 100: what is left of a photo that was ruined altogether
 
 
@@ -53,11 +56,14 @@ class Alignment:
 
     Attributes:
         epochs: in each, every rated photo is seen once.
-        rated, ruined: pictures in a batch; the ruined are copies of some of the rated.
+        rated, ruined, worsened: pictures in a batch; the ruined are copies of some of the rated, and so are the pairs
+            of worsened ones.
         first_stage: stem and stages before it stay.
         learning_rate, score_rate, projection_rate: of the encoder, of the linear score and of the projection to words.
-        words, ranking: weights of these losses, beside 1 for the score's.
+        words, ranking, order: weights of these losses, beside 1 for the score's.
+        least_step: of the score, in points, from a photo to a worsened copy and on to the next.
         smallest_side: of a crop, as a share of the picture's.
+        grey: share of views without colour. People's photos that have none are few, and no worse for it.
         dropout: share of the embedding's entries that are left out.
         alpha: how far to go from the encoder as it was, 0, to the one as it became, 1.
     """
@@ -65,6 +71,7 @@ class Alignment:
     epochs: int = 5
     rated: int = 14
     ruined: int = 2
+    worsened: int = 1
     first_stage: int = 2
     learning_rate: float = 2e-4
     score_rate: float = 2e-4
@@ -72,7 +79,10 @@ class Alignment:
     warm_up: int = 40
     words: float = 0.1
     ranking: float = 0.2
+    order: float = 1.0
+    least_step: float = 2.0
     smallest_side: float = 0.8
+    grey: float = 0.1
     dropout: float = 0.3
     ridge: float = 1000.0
     alpha: float = 0.5
@@ -116,7 +126,7 @@ def align(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 10_000])
-    drawn = [_view(photo, preprocessing, tuning.smallest_side, rng) for photo in photos]
+    drawn = [_view(photo, preprocessing, tuning, rng) for photo in photos]
     start = _embedded(encoder, [*(_view(photo, preprocessing) for photo in photos), *drawn], preprocessing)  # [2P, E]
     mean, scale = start[: len(photos)].mean(dim=0), start[: len(photos)].std(dim=0).clamp(min=1e-6)  # [E] each
     weight, mean_score = _ridge((start - mean) / scale, np.tile(scores, 2), tuning.ridge)
@@ -135,17 +145,12 @@ def align(
     )
     highest = [float(group["lr"]) for group in optimiser.param_groups]
     average = copy.deepcopy(tuned)
+    learnt: dict[str, Any] = {"tuned": tuned, "average": average, "reader": reader, "optimiser": optimiser}
     steps_an_epoch = len(photos) // tuning.rated
-    state = load_checkpoint(checkpoint) if checkpoint is not None else None
-    if state is not None:
-        tuned.load_state_dict(state["tuned"])
-        average.load_state_dict(state["average"])
-        reader.load_state_dict(state["reader"])
-        optimiser.load_state_dict(state["optimiser"])
-    for epoch in range(int(state["epochs"]) if state is not None else 0, tuning.epochs):
+    for epoch in range(_resumed(checkpoint, learnt), tuning.epochs):
         rng = np.random.default_rng([seed, epoch])  # so that an epoch is the same whether or not others ran before it
         torch.manual_seed(seed * 1000 + epoch)
-        order, sums = rng.permutation(len(photos)), np.zeros(3)
+        order, sums = rng.permutation(len(photos)), np.zeros(len(LOSSES))
         for number in range(steps_an_epoch):
             step = epoch * steps_an_epoch + number
             for group, rate in zip(optimiser.param_groups, highest, strict=True):
@@ -153,34 +158,49 @@ def align(
             chosen = order[number * tuning.rated : (number + 1) * tuning.rated]
             batch = _drawn(photos, scores, chosen, preprocessing, tuning, rng)
             x = (tuned(normalised(batch.pixels, preprocessing)) - mean) / scale  # [B, E]
-            x = functional.dropout(x, tuning.dropout)
-            human, predicted = torch.from_numpy(scores[chosen]).float(), reader.score(x)
-            said = [sentences.rated[int(index)] for index in chosen] + [sentences.faults[each] for each in batch.faults]
-            losses = [
-                ((predicted[: len(chosen)] - human) ** 2).mean() / 100 + 1 - plcc(predicted[: len(chosen)], human),
-                tuning.ranking
-                * _ranking(predicted, human, batch.sources, [kept_shares[each] for each in batch.faults]),
-                tuning.words * _contrast(reader, x, torch.stack([_one_of(wordings, rng) for wordings in said])),
-            ]
+            # A copy loses the same entries as its photo: what is left of their difference is the fault's.
+            x = x * functional.dropout(torch.ones_like(x[: len(chosen)]), tuning.dropout)[batch.of]
+            losses = _losses(reader, x, batch, sentences, kept_shares, tuning, rng)
             optimiser.zero_grad()
-            torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+            losses.sum().backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(learning, 5.0)
             optimiser.step()
             move_average(average, tuned, min(0.99, (step + 2) / (step + 11)))
-            sums += [loss.item() for loss in losses]
+            sums += losses.detach().numpy()
         if checkpoint is not None:
-            states = {"tuned": tuned.state_dict(), "average": average.state_dict(), "reader": reader.state_dict()}
-            save_checkpoint(checkpoint, {"epochs": epoch + 1, "optimiser": optimiser.state_dict(), **states})
-        on_epoch(epoch + 1, dict(zip(("score", "ranking", "words"), sums / steps_an_epoch, strict=True)))
+            save_checkpoint(checkpoint, {"epochs": epoch + 1} | {name: of.state_dict() for name, of in learnt.items()})
+        on_epoch(epoch + 1, dict(zip(LOSSES, sums / steps_an_epoch, strict=True)))
     return between(encoder, average, tuning.alpha).eval().requires_grad_(False)
 
 
+def _resumed(checkpoint: Path | None, learnt: Mapping[str, Any]) -> int:
+    """Take over what an earlier run left; return how many epochs it had done."""
+    found = load_checkpoint(checkpoint) if checkpoint is not None else None
+    if found is None:
+        return 0
+    for name, of in learnt.items():
+        of.load_state_dict(found[name])
+    return int(found["epochs"])
+
+
 class _Batch(NamedTuple):
-    """Views of rated photos, then ruined copies of some [B, H, W, 3]: of which they are, and by which faults."""
+    """Views of rated photos, ruined copies of some, then worsened copies of some: the weaker ones, the stronger ones.
+
+    Attributes:
+        pixels: [B, H, W, 3].
+        photos, scores: of the rated [R].
+        sources, faults: of which of the rated, and by what, each copy is ruined.
+        worsened: of which of the rated each pair of worsened copies is.
+        of: of which of the rated each picture is [B].
+    """
 
     pixels: Pixels
+    photos: NDArray[np.intp]
+    scores: Tensor
     sources: NDArray[np.intp]
     faults: list[Fault]
+    worsened: NDArray[np.intp]
+    of: Tensor
 
 
 def _drawn(
@@ -191,12 +211,38 @@ def _drawn(
     tuning: Alignment,
     rng: np.random.Generator,
 ) -> _Batch:
-    views = [_view(photos[index], preprocessing, tuning.smallest_side, rng) for index in chosen]
+    views = [_view(photos[index], preprocessing, tuning, rng) for index in chosen]
     # A bad photo can hardly get worse: better ones are ruined more often.
-    sources = np.argsort(-(scores[chosen] + rng.normal(0, 15, len(chosen))))[: tuning.ruined]
+    liked = np.argsort(-(scores[chosen] + rng.normal(0, 15, len(chosen))))
+    sources, worse = liked[: tuning.ruined], liked[tuning.ruined : tuning.ruined + tuning.worsened]
     faults = [(str(rng.choice(list(KINDS))), int(rng.integers(1, 6))) for _ in sources]
-    views += [distort(views[at], *fault, rng) for at, fault in zip(sources, faults, strict=True)]
-    return _Batch(np.stack(views), sources, faults)
+    ruined = [distort(views[at], *fault, rng) for at, fault in zip(sources, faults, strict=True)]
+    pairs = [worsened(views[at], rng) for at in worse]
+    pixels = np.stack([*views, *ruined, *(weak for weak, _ in pairs), *(strong for _, strong in pairs)])
+    of = torch.from_numpy(np.concatenate([np.arange(len(chosen)), sources, worse, worse]))
+    return _Batch(pixels, chosen, torch.from_numpy(scores[chosen]).float(), sources, faults, worse, of)
+
+
+def _losses(
+    reader: _Reader,
+    x: Tensor,
+    batch: _Batch,
+    sentences: Sentences,
+    kept_shares: Mapping[Fault, float],
+    tuning: Alignment,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Return each of LOSSES, weighted, for standardised embeddings [B, E]."""
+    rated, ruined = len(batch.photos), len(batch.faults)
+    predicted = reader.score(x)  # [B]
+    said = [sentences.rated[int(index)] for index in batch.photos] + [sentences.faults[each] for each in batch.faults]
+    near = ((predicted[:rated] - batch.scores) ** 2).mean() / 100 + 1 - plcc(predicted[:rated], batch.scores)
+    shares = [kept_shares[each] for each in batch.faults]
+    ranking = _ranking(predicted[: rated + ruined], batch.scores, batch.sources, shares)
+    levels = torch.stack([predicted[torch.from_numpy(batch.worsened)], *predicted[rated + ruined :].view(2, -1)])
+    order = (functional.relu(tuning.least_step + levels.diff(dim=0)) ** 2).mean() / 100
+    words = _contrast(reader, x[: rated + ruined], torch.stack([_one_of(wordings, rng) for wordings in said]))
+    return torch.stack([near, tuning.ranking * ranking, tuning.order * order, tuning.words * words])
 
 
 def _contrast(reader: _Reader, x: Tensor, said: Tensor) -> Tensor:
@@ -236,14 +282,20 @@ def _embedded(encoder: nn.Module, views: Sequence[Pixels], preprocessing: Prepro
 
 
 def _view(
-    photo: Image.Image, preprocessing: Preprocessing, smallest_side: float = 1.0, rng: np.random.Generator | None = None
+    photo: Image.Image,
+    preprocessing: Preprocessing,
+    tuning: Alignment | None = None,
+    rng: np.random.Generator | None = None,
 ) -> Pixels:
-    """Return what the model sees of a photo, uint8 [H, W, 3]; with ``rng`` of a square part of it, mirrored or not."""
-    if rng is None:
+    """Return what the model sees of a photo, uint8 [H, W, 3]; with ``rng`` of a part, mirrored or grey or not."""
+    if tuning is None or rng is None:
         return preprocessing.crop(preprocessing.resize(photo))
-    side = round(min(photo.size) * rng.uniform(smallest_side, 1.0))
+    side = round(min(photo.size) * rng.uniform(tuning.smallest_side, 1.0))
     left, top = (int(rng.integers(0, length - side + 1)) for length in photo.size)
-    pixels = preprocessing.crop(preprocessing.resize(photo.crop((left, top, left + side, top + side))))
+    part = photo.crop((left, top, left + side, top + side))
+    if rng.random() < tuning.grey:
+        part = part.convert("L").convert("RGB")
+    pixels = preprocessing.crop(preprocessing.resize(part))
     return pixels[:, ::-1] if rng.random() < 0.5 else pixels
 
 

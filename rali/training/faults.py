@@ -53,6 +53,39 @@ def compress(picture: Pixels, quality: int) -> Pixels:
     return reopened(picture, "JPEG", quality=quality)
 
 
+def worsened(picture: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+    """Ruin a picture by one fault, drawn at random, a little and then more: what must score lower each time."""
+    first, factor = rng.uniform(), rng.uniform(1.4, 3.0)  # how strong the weaker one is, and how much more the other
+    match int(rng.integers(5)):
+        case 0:
+            quality = 10 + 65 * first
+            return compress(picture, round(quality)), compress(picture, max(2, round(quality / factor)))
+        case 1:
+            sigma = 4 + 16 * first
+            return add_noise(picture, sigma, rng), add_noise(picture, sigma * factor, rng)
+        case 2:
+            sigma = 0.5 + 2 * first
+            return blur(picture, sigma), blur(picture, sigma * factor)
+        case sign:
+            stops = (0.5 + 1.5 * first) * (1 if sign == 3 else -1)
+            return expose(picture, stops), expose(picture, stops * factor)
+
+
+def moved(picture: Pixels, by_px: float) -> Pixels:
+    """Move a picture up and left by part of a pixel without blurring it, as any interpolation would.
+
+    Its cosine transform is that of the mirrored picture: cos(w (n + d)) = cos(w n) cos(w d) - sin(w n) sin(w d).
+    """
+    x = as_floats(picture)
+    for axis in (0, 1):
+        length = x.shape[axis]
+        turn = np.expand_dims(np.pi * by_px / length * np.arange(length, dtype=np.float32), [2, 1 - axis])
+        waves = fft.dct(x, axis=axis, norm="ortho")
+        sines = np.roll(waves * np.sin(turn), -1, axis)  # a sine transform starts with the first wave, not with none
+        x = fft.idct(waves * np.cos(turn), axis=axis, norm="ortho") - fft.idst(sines, axis=axis, norm="ortho")
+    return as_pixels(x)
+
+
 def reopened(picture: Pixels, form: str, **options: object) -> Pixels:
     """Save in memory as ``form`` with Pillow's ``options`` and open again."""
     buffer = io.BytesIO()

@@ -6,7 +6,7 @@ Everything here is on a scale from 0 to 100; ``rescaled`` brings a head from one
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,17 +49,18 @@ class Views:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What a head must tell apart: views of which one is worse than the other, as a ruined copy is.
+    """By how much views must differ: a ruined copy is worse than its photo, one that was saved again is not.
 
     Attributes:
         better, worse: uncompressed embeddings [R, E].
-        gaps: by how much, at least [R], on the scale of the scores; a wide bound is safer than made-up scores.
+        least, most: how much better [R], on the scale of the scores; wide bounds are safer than made-up scores.
         weight: of the loss, beside the squared error.
     """
 
     better: NDArray[np.floating]
     worse: NDArray[np.floating]
-    gaps: Floats
+    least: Floats
+    most: Floats
     weight: float
 
 
@@ -80,8 +81,6 @@ class HeadTuning:
         mixing: of pairs of views; Beta(mixing, mixing) shares. 0 mixes nothing.
         noise: deviation, where an embedding's entries have a deviation of 1.
         averaging: share of the newest weights in the average, each step.
-        correlation: weight of 1 - PLCC within the batch, beside the squared error in units of the scores' variance.
-        ranking: weight of the share of pairs within the batch whose order is wrong, made smooth.
     """
 
     most_steps: int = 600
@@ -91,8 +90,6 @@ class HeadTuning:
     mixing: float = 0.1
     noise: float = 0.3
     averaging: float = 0.02
-    correlation: float = 0.0
-    ranking: float = 0.0
     rates: Mapping[str, float] = field(default_factory=lambda: WHOLE_HEAD)
 
 
@@ -114,7 +111,7 @@ class Trial:
 
 
 def fine_tune_head(
-    head: RaliHead, views: Views, steps: int, tuning: HeadTuning, *, seed: int, pairs: Pairs | None = None
+    head: RaliHead, views: Views, steps: int, tuning: HeadTuning, *, seed: int, pairs: Sequence[Pairs] = ()
 ) -> Iterator[RaliHead]:
     """Yield ``head`` before training and after every ``report_every`` of ``steps``; ``head`` itself stays as it is.
 
@@ -144,30 +141,30 @@ def fine_tune_head(
         weight = torch.lerp(weights[other], weights[chosen], mixed)
         predicted = trained.score(trained.compress(noisy))
         loss = (weight * (predicted - human) ** 2).mean() / spread
-        if tuning.correlation:
-            loss = loss + tuning.correlation * (1 - plcc(predicted, human))
-        if tuning.ranking:
-            loss = loss + tuning.ranking * wrong_order(predicted, human)
-        if pairs is not None:
-            loss = loss + pairs.weight * _too_near(trained, pairs, mean, scale, batch // 2, tuning.noise, rng) / spread
+        for each in pairs:
+            loss = (
+                loss + each.weight * _out_of_bounds(trained, each, mean, scale, batch // 2, tuning.noise, rng) / spread
+            )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         move_average(average, trained, 1 - tuning.averaging)
 
 
-def _too_near(
+def _out_of_bounds(
     head: RaliHead, pairs: Pairs, mean: Tensor, scale: Tensor, count: int, noise: float, rng: np.random.Generator
 ) -> Tensor:
-    """Say by how much some ``pairs`` miss their gaps, squared."""
-    chosen = rng.integers(0, len(pairs.gaps), count)
+    """Say by how much some ``pairs`` miss their bounds, squared."""
+    chosen = rng.integers(0, len(pairs.least), count)
+    # The same for both: else it would drown a small difference.
+    added = noise * torch.from_numpy(rng.standard_normal((count, len(mean)), np.float32))  # [B, E]
     scores = []
     for embeddings in (pairs.better, pairs.worse):
         x = (torch.from_numpy(np.asarray(embeddings[chosen], np.float32)) - mean) / scale  # [B, E]
-        noisy = x + noise * torch.from_numpy(rng.standard_normal(x.shape, np.float32))
-        scores.append(head.score(head.compress(noisy)))
-    gaps = torch.from_numpy(pairs.gaps[chosen].astype(np.float32))
-    return (nn.functional.relu(gaps - (scores[0] - scores[1])) ** 2).mean()
+        scores.append(head.score(head.compress(x + added)))
+    gap = scores[0] - scores[1]
+    least, most = (torch.from_numpy(bound[chosen].astype(np.float32)) for bound in (pairs.least, pairs.most))
+    return (nn.functional.relu(least - gap) ** 2 + nn.functional.relu(gap - most) ** 2).mean()
 
 
 def standardised(head: RaliHead) -> tuple[RaliHead, Tensor, Tensor]:
@@ -211,15 +208,6 @@ def plcc(a: Tensor, b: Tensor) -> Tensor:
     a, b = a - a.mean(), b - b.mean()
     correlation: Tensor = (a * b).sum() / (a.norm() * b.norm()).clamp(min=1e-6)
     return correlation
-
-
-def wrong_order(predicted: Tensor, human: Tensor, *, margin: float = 10.0) -> Tensor:
-    """Say how wrong the order of a batch [B] is: softplus over pairs, which no longer mind beyond a few ``margin``."""
-    ahead = (predicted[:, None] - predicted) / margin  # [B, B]
-    better = human[:, None] > human
-    if not bool(better.any()):
-        return predicted.sum() * 0
-    return nn.functional.softplus(-ahead[better]).mean()
 
 
 def predictions(head: RaliHead, embeddings: NDArray[np.floating]) -> Floats:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pictures import scene
 
 from rali.training.colour import Pixels, from_lab, to_lab, to_linear, to_srgb
-from rali.training.faults import add_noise, blur, compress, expose
+from rali.training.faults import add_noise, blur, compress, expose, moved, worsened
 
 PICTURE = scene()
 STEPS: dict[str, tuple[Callable[[float], Pixels], tuple[float, ...]]] = {
@@ -74,3 +74,20 @@ def test_lab_of_known_colours() -> None:
 
     expected = [(100, 0, 0), (0, 0, 0), (53.24, 80.09, 67.20), (32.30, 79.19, -107.86)]
     assert lab == pytest.approx(np.array(expected), abs=0.15)
+
+
+@given(st.integers(0, 500))
+def test_of_two_worsened_copies_the_second_is_further_from_the_picture(seed: int) -> None:
+    distances = [
+        float(np.abs(copy.astype(float) - PICTURE).mean()) for copy in worsened(PICTURE, np.random.default_rng(seed))
+    ]
+
+    assert 0 < distances[0] < distances[1]
+
+
+def test_moving_there_and_back_changes_next_to_nothing() -> None:
+    smooth = blur(PICTURE, 2)
+
+    assert (moved(PICTURE, 0) == PICTURE).all()
+    assert np.abs(moved(smooth, 1)[:-1, :-1].astype(int) - smooth[1:, 1:])[4:-4, 4:-4].max() <= 2
+    assert np.abs(moved(moved(smooth, 0.5), -0.5).astype(int) - smooth)[4:-4, 4:-4].max() <= 2
