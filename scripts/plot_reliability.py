@@ -29,7 +29,7 @@ STYLE = (
 def reliability(human: Points, predicted: Points) -> str:
     """Draw people's scores [N] over the model's [N], both 0 to 100."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIDE}" height="{SIDE}" viewBox="0 0 {SIDE} {SIDE}" role="img">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {SIDE}" width="{SIDE}" role="img">'
         f"<title>People's scores against the model's, {len(human)} photos</title><style>{STYLE}</style>\n"
         + "\n".join((*_axes(), *_photos(human, predicted), *_tenths(human, predicted)))
         + "\n</svg>\n"
