@@ -17,6 +17,9 @@ Pairs = Literal["together", "each"]
 Recipe = Literal["exact", "fast"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["float32", "float16", "bfloat16"]
+AskedPrecision = Literal["auto", "float32", "float16", "bfloat16"]
+Engine = Literal["torch", "openvino"]
+AskedEngine = Literal["auto", "torch", "openvino"]
 
 
 # The model that ships inside rali.
@@ -27,6 +30,12 @@ def models_folder() -> Path:
     """Folder in which models of the user's own lie: ``RALI_MODELS``, or the platform's data folder."""
     chosen = os.environ.get("RALI_MODELS")
     return Path(chosen) if chosen else platformdirs.user_data_path("rali", appauthor=False) / "models"
+
+
+def cache_folder() -> Path:
+    """Folder of what can be made again: ``RALI_CACHE``, or the platform's cache folder."""
+    chosen = os.environ.get("RALI_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("rali", appauthor=False)
 
 
 def default_model() -> str:
@@ -62,6 +71,8 @@ class Settings:
         model: a name, or the path of a bundle.
         recipe: ``fast`` or ``exact``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        engine: what runs the model: ``auto``, ``torch`` or ``openvino``.
+        precision: of the encoder: ``auto``, ``float32``, ``float16`` or ``bfloat16``.
         pairs: ``together`` scores a RAW and its JPEG once, ``each`` scores every file.
         workers: decoding processes; 0 means one a core.
         limit_px: photos with more pixels are refused.
@@ -72,6 +83,8 @@ class Settings:
     model: str = field(default_factory=default_model)
     recipe: Recipe = "fast"
     device: Device = "auto"
+    engine: AskedEngine = "auto"
+    precision: AskedPrecision = "auto"
     pairs: Pairs = "together"
     workers: int = 0
     limit_px: int = 500_000_000
@@ -93,7 +106,23 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
     Raises:
         UsageError: a value cannot be used; the message says where it stands.
     """
-    return Settings(**given_settings(options))
+    settings = Settings(**given_settings(options))
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        UsageError: what to leave out.
+    """
+    if settings.recipe == "exact" and settings.precision not in ("auto", "float32"):
+        raise UsageError(f"the recipe exact is float32: use --precision float32 with it, not {settings.precision}")
+    if settings.recipe == "exact" and settings.engine == "openvino":
+        raise UsageError("the recipe exact is what torch computes: use --engine torch with it, or --recipe fast")
+    if settings.engine == "openvino" and settings.device not in ("auto", "cpu"):
+        raise UsageError(f"OpenVINO runs on the CPU: use --engine torch with --device {settings.device}")
 
 
 def given_settings(options: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -168,6 +197,8 @@ _CONVERTERS: dict[str, Callable[[object], Any]] = {
     "model": _text,
     "recipe": _one_of(*get_args(Recipe)),
     "device": _one_of(*get_args(Device)),
+    "engine": _one_of(*get_args(AskedEngine)),
+    "precision": _one_of(*get_args(AskedPrecision)),
     "pairs": _one_of(*get_args(Pairs)),
     "workers": _number(int, 0, 256),
     "limit_px": _number(int, 1, 10_000_000_000),

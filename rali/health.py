@@ -7,15 +7,20 @@ import platform
 import sqlite3
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.connection import set_aside
 from rali.config import Settings, config_path
-from rali.errors import CatalogDamagedError, RaliError
+from rali.errors import CatalogDamagedError, ModelError, RaliError
 from rali.model.registry import available_models, find_model
 from rali.photos.photo import display_path
+
+if TYPE_CHECKING:
+    from rali.model.gate import Measured
+    from rali.model.ways import Way
 
 # How far golden scores may lie from the bundle's own, in share of its scale: float32 on another processor.
 GOLDEN_TOLERANCE = 1e-4
@@ -31,18 +36,22 @@ class Finding:
     detail: str
 
 
-def examine(settings: Settings, *, repair: bool = False) -> list[Finding]:
+def examine(settings: Settings, *, repair: bool = False, measure: bool = False) -> list[Finding]:
     """Look at everything that a run needs.
 
     Args:
         settings: which model and which catalog.
         repair: set a damaged catalog aside under another name and begin a new one.
+        measure: measure on the golden pictures which way of running the model is the fastest, and remember it.
     """
-    return [*_versions(), *_devices(), *_model(settings), *_catalog(settings, repair)]
+    return [*_versions(), *_devices(), *_model(settings), *_engine(settings, measure), *_catalog(settings, repair)]
 
 
 def _versions() -> list[Finding]:
-    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    from rali.model.engines.openvino_engine import openvino_version
+
+    names = [*_LIBRARIES, *(["openvino"] if openvino_version() else [])]
+    libraries = ", ".join(f"{name} {version(name)}" for name in names)
     return [
         Finding("rali", True, f"{version('rali')} on Python {platform.python_version()}, {platform.platform()}"),
         Finding("libraries", True, f"{libraries}, SQLite {sqlite3.sqlite_version}"),
@@ -55,7 +64,7 @@ def _versions() -> list[Finding]:
 def _devices() -> list[Finding]:
     import torch
 
-    from rali.model.scorer import available_device
+    from rali.model.ways import available_device
 
     cores = os.cpu_count() or 1
     detail = f"auto takes {available_device('auto')}; {cores} cores, {torch.get_num_threads()} torch threads"
@@ -80,6 +89,41 @@ def _model(settings: Settings) -> list[Finding]:
     detail = f"{info.name} {info.model_id}, {info.size_bytes / 1e6:.1f} MB, {info.licence}; {info.title}"
     proof = f"16 golden scores within {error:.1e} of the bundle's own"
     return [Finding("models", True, models), Finding("model", True, detail), Finding("golden scores", sound, proof)]
+
+
+def _engine(settings: Settings, measure: bool) -> list[Finding]:
+    """Say which way of running the model is taken, and why not the others."""
+    from rali.model.choice import best_way, measured_here, remembered
+    from rali.model.ways import asked_way
+
+    try:
+        info = find_model(settings.model)
+        way = asked_way(settings)
+        if way is not None:
+            reason = "the recipe exact" if settings.recipe == "exact" else "the only one that is asked for"
+            return [Finding("engine", True, f"{way}: {reason}")]
+        known = measured_here(info, settings) if measure else remembered(info)
+        chosen = best_way(settings, known)
+    except ModelError:  # said above
+        return []
+    except RaliError as problem:
+        return [Finding("engine", False, str(problem))]
+    if not known:
+        detail = f"{chosen}; no other was measured yet: rali doctor --measure"
+        return [Finding("engine", True, detail)]
+    order = sorted(known, key=lambda result: (result.way != chosen, -result.photos_per_s))
+    return [Finding("engine" if at == 0 else "", True, _told(result, chosen)) for at, result in enumerate(order)]
+
+
+def _told(result: Measured, chosen: Way) -> str:
+    """Describe one measurement in a line: how fast, how far off, why not taken."""
+    if result.problem and result.problem != "slower":
+        return f"{result.way}: not measured ({result.problem})"
+    taken = (
+        "taken" if result.way == chosen else "slower" if result.passed or result.problem else "not used: too far off"
+    )
+    off = "" if result.problem else f", {100 * result.largest_share:.2g} % of the scale off at most"
+    return f"{result.way}: {result.photos_per_s:.1f} photos/s{off}: {taken}"
 
 
 def _catalog(settings: Settings, repair: bool) -> list[Finding]:

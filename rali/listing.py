@@ -7,6 +7,7 @@ import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from rali import rank
 from rali.catalog.catalog import Catalog
+from rali.catalog.ends import end, spread
 from rali.catalog.records import PhotoRecord, Scope, Scoring
 from rali.config import Settings
 from rali.errors import CatalogError, PathError, UsageError
@@ -60,35 +62,68 @@ class Wanted:
 class Ranking:
     """The photos of a scope by one scoring; scores of different models or recipes are never mixed.
 
+    What is asked of it is read from the catalog then, so the catalog has to be open.
+
     Attributes:
         scoring: what the scores were made by.
-        ids, scores, percentiles: of all scored photos in the scope, worst first [N].
+        scored: how many photos have a score.
         failed: ids of photos that have no score because they failed.
         unscored: how many photos have no score by this scoring, failures not counted.
+        bars: a histogram of the scores, if one was asked for.
     """
 
     catalog: Catalog
     scoring: Scoring
-    ids: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    percentiles: NDArray[np.float64]
+    scope: Scope
+    scored: int
     failed: Sequence[int]
     unscored: int
+    bars: Sequence[rank.Bin] = ()
+
+    @cached_property
+    def _ranked(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        return self.catalog.ranking(self.scoring, self.scope)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Ids of all scored photos in the scope, worst first [N]."""
+        return self._ranked[0]
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Their scores [N]."""
+        return self._ranked[1]
+
+    @cached_property
+    def percentiles(self) -> NDArray[np.float64]:
+        """Their percentiles [N]; not asked for where a few are picked by rank or score."""
+        return rank.percentiles(self.scores)
 
     def pick(self, wanted: Wanted) -> list[RankedPhoto]:
         """Return the photos wanted, in the order wanted."""
+        bounded = (wanted.below, wanted.above, wanted.below_percentile, wanted.above_percentile) != (None,) * 4
+        if wanted.limit is None or bounded or _has_globs(self.scope):
+            return self._picked_from_all(wanted)
+        worst = wanted.order == "worst"
+        ends = end(self.catalog, self.scoring, self.scope, worst=worst, limit=wanted.limit, scored=self.scored)
+        records = self.catalog.records((one.photo_id for one in ends), self.scoring)
+        return [RankedPhoto(record, one.percentile) for record, one in zip(records, ends, strict=True)]
+
+    def _picked_from_all(self, wanted: Wanted) -> list[RankedPhoto]:
         mask = np.ones(len(self.scores), dtype=np.bool_)
-        for values, below, above in (
-            (self.scores, wanted.below, wanted.above),
-            (self.percentiles, wanted.below_percentile, wanted.above_percentile),
-        ):
-            if below is not None:
-                mask &= values < below
-            if above is not None:
-                mask &= values > above
+        if wanted.below is not None:
+            mask &= self.scores < wanted.below
+        if wanted.above is not None:
+            mask &= self.scores > wanted.above
+        if wanted.below_percentile is not None:
+            mask &= self.percentiles < wanted.below_percentile
+        if wanted.above_percentile is not None:
+            mask &= self.percentiles > wanted.above_percentile
         chosen = np.flatnonzero(mask)[:: 1 if wanted.order == "worst" else -1][: wanted.limit]
-        records = self.catalog.records(self.ids[chosen], self.scoring)
-        return [RankedPhoto(record, float(self.percentiles[at])) for at, record in zip(chosen, records, strict=True)]
+        ids, scores = self.ids[chosen], self.scores[chosen]
+        records = self.catalog.records(ids, self.scoring)
+        percentiles = rank.percentiles_among(scores, self.scores).tolist()
+        return [RankedPhoto(record, percentile) for record, percentile in zip(records, percentiles, strict=True)]
 
     def failures(self, limit: int | None = None) -> list[RankedPhoto]:
         """Return the photos that have no score, with the reasons."""
@@ -121,21 +156,32 @@ def choose_scoring(catalog: Catalog, settings: Settings, *, insist_on: Container
     raise CatalogError(f"the catalog has no scores {' '.join([*asked, 'yet'])}; run: rali score FOLDER")
 
 
-def rank_photos(catalog: Catalog, scoring: Scoring, scope: Scope) -> Ranking:
+def rank_photos(catalog: Catalog, scoring: Scoring, scope: Scope, *, bars: int = 0) -> Ranking:
     """Rank the photos of ``scope``.
+
+    Args:
+        bars: count a histogram of so many bars along the way; 0 for none.
 
     Raises:
         PathError: the catalog knows no photo in the scope.
     """
-    listed = catalog.count_listed(scope)
+    edges = rank.bar_edges(scoring.score_low, scoring.score_high, bars) if bars else []
+    listed, scored, below = spread(catalog, scoring, scope, edges[1:-1])
     if not listed and not catalog.count_listed(Scope(scope.roots)):
         where = " in " + ", ".join(map(display_path, scope.roots)) if scope.roots else ""
         raise PathError(f"the catalog knows no such photos{where}; run: rali score FOLDER")
-    ids, scores = catalog.ranking(scoring, scope)
     failed = catalog.failed(scoring, scope)
+    if not _has_globs(scope):
+        bins = rank.bars_between(edges, [0, *below, scored]) if bars else []
+        return Ranking(catalog, scoring, scope, scored, failed, max(0, listed - scored - len(failed)), bins)
     # Globs are not counted by the catalog, so with them nothing can be said of what has no score.
-    unscored = 0 if scope.include or scope.exclude else max(0, listed - len(ids) - len(failed))
-    return Ranking(catalog, scoring, ids, scores, rank.percentiles(scores), failed, unscored)
+    _, scores = catalog.ranking(scoring, scope)
+    bins = rank.histogram(scores, low=scoring.score_low, high=scoring.score_high, bins=bars) if bars else []
+    return Ranking(catalog, scoring, scope, len(scores), failed, 0, bins)
+
+
+def _has_globs(scope: Scope) -> bool:
+    return bool(scope.include or scope.exclude)
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
+from rali.batches import outcomes
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Outcome, Scope, Scoring
 from rali.config import Settings
-from rali.errors import FailureKind, PathError
+from rali.errors import PathError
 from rali.model.bundle import BundleInfo
+from rali.model.choice import open_scorer
 from rali.model.registry import find_model
-from rali.model.scorer import Scorer, precision_for
+from rali.model.scorer import Scorer
 from rali.photos.photo import Photo, display_path
 from rali.photos.scan import Scan, resolve_roots
-from rali.prepare import Failure, Prepared, Preparer, recipe_id
+from rali.prepare import Preparer, recipe_id
 from rali.survey import survey
-from rali.workers import TASKS_AHEAD, WorkerLost, WorkerPool, default_workers
+from rali.workers import TASKS_AHEAD, WorkerPool, default_workers
 
 # A kill loses at most this much work; a commit costs two or three fsyncs, which must not be paid for every photo.
 STORE_EVERY_PHOTOS = 64
@@ -224,15 +221,14 @@ class ScoringSession:
         # The workers start first: they decode while torch is imported and the weights are read.
         pool = self._opened_pool(expected)
         if self._scorer is None:
-            precision = precision_for(self._settings.recipe, self._settings.device)
-            self._scorer = Scorer(
-                self._info, device=self._settings.device, precision=precision, on_notice=self._on_notice
+            self._scorer = open_scorer(
+                self._info, self._settings, expected=expected, stop=stop, on_notice=self._on_notice
             )
         taken: dict[str, Photo] = {}
         whole = False
         try:
             results = pool.run(_files(photos, taken), stop)
-            for group in _grouped(_outcomes(results, taken, self._scorer, self._catalog, self._scoring), stop):
+            for group in _grouped(outcomes(results, taken, self._scorer, self._catalog, self._scoring), stop):
                 self._catalog.store(group, self._scoring)
                 yield group
             whole = not taken
@@ -265,43 +261,6 @@ def _files(photos: Iterable[Photo], taken: dict[str, Photo]) -> Iterator[str]:
         yield photo.file
 
 
-def _outcomes(
-    results: Iterable[tuple[str, Prepared | Failure | WorkerLost, memoryview]],
-    photos: dict[str, Photo],
-    scorer: Scorer,
-    catalog: Catalog,
-    scoring: Scoring,
-) -> Iterator[Outcome]:
-    """Turn what comes from the workers into outcomes; what has pixels goes through the model in batches."""
-    batch: list[tuple[Photo, Prepared]] = []
-    pixels = np.empty((scorer.batch_size, *scorer.info.preprocessing.input_shape), dtype=np.uint8)  # [B, H, W, 3]
-    for file, result, buffer in results:
-        photo = photos.pop(file)
-        if isinstance(result, WorkerLost):
-            yield Outcome(photo, failure=lost_photo(result))
-        elif isinstance(result, Failure):
-            yield Outcome(photo, failure=result)
-        elif catalog.score_of(result.content.hash, scoring) is not None:
-            yield Outcome(photo, result)
-        else:
-            pixels[len(batch)] = np.frombuffer(buffer, dtype=np.uint8).reshape(pixels.shape[1:])
-            batch.append((photo, result))
-            if len(batch) >= scorer.batch_size:  # which shrinks where memory runs short
-                yield from _score_batch(batch, pixels, scorer)
-                batch.clear()
-    if batch:
-        yield from _score_batch(batch, pixels, scorer)
-
-
-def _score_batch(batch: list[tuple[Photo, Prepared]], pixels: NDArray[np.uint8], scorer: Scorer) -> Iterator[Outcome]:
-    found = scorer.score(pixels[: len(batch)])
-    for (photo, prepared), score, embedding in zip(batch, found.scores, found.embeddings, strict=True):
-        if math.isfinite(score):
-            yield Outcome(photo, prepared, float(score), embedding.astype("<f2").tobytes())
-        else:
-            yield Outcome(photo, prepared, failure=Failure(FailureKind.NOT_FINITE, "the model gave no finite score"))
-
-
 def _grouped(outcomes: Iterable[Outcome], stop: Callable[[], bool]) -> Iterator[list[Outcome]]:
     """Collect outcomes into groups that are worth a commit; the first is stored at once, as a sign of life."""
     group: list[Outcome] = []
@@ -314,15 +273,6 @@ def _grouped(outcomes: Iterable[Outcome], stop: Callable[[], bool]) -> Iterator[
             stored_s = time.monotonic()
     if group:
         yield group
-
-
-def lost_photo(lost: WorkerLost) -> Failure:
-    """Say what became of a photo whose worker was lost."""
-    if lost.timed_out:
-        return Failure(FailureKind.TIMED_OUT, "decoding it took too long and was stopped")
-    if lost.exit_code == -signal.SIGKILL:  # nothing in a decoder sends it; the kernel does, when memory runs out
-        return Failure(FailureKind.KILLED, "its worker was killed, as when memory runs out; score it again")
-    return Failure(FailureKind.CRASHED, f"the decoder crashed on it (exit code {lost.exit_code})")
 
 
 def _nothing_found(given: Sequence[str], run: Run) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,12 +19,15 @@ from rali.photos.fingerprint import difference_hash
 from rali.photos.sniff import Format
 from rali.photos.user_work import UserWork
 
-# A fast decode keeps twice the model's input: 0.2 of 255 levels from the full decode on average (docs/safety.md, 8).
+# A fast decode keeps twice the model's input: 0.2 of 255 levels from the full decode on average (docs/safety.md, 8). A
+# RAW's preview must have as much.
 FAST_OVERSAMPLING = 2
 # What a worker may take: the interpreter with its libraries, and a few copies of the largest photo allowed.
 _BASE_BYTES = 2 << 30
 _BYTES_PER_PIXEL = 16
 _M_ARENA_MAX = -8  # glibc's malloc.h
+# Where they share the cores with the model, decoders that take what it leaves make all of it a tenth faster.
+_NICENESS = 10
 
 
 # The engine's precision is part of a recipe as a class, not as a dtype: a catalog that moves from a desktop with a GPU
@@ -32,7 +36,7 @@ _PRECISION_CLASS: dict[Recipe, str] = {"exact": "float32", "fast": "half"}
 
 
 def recipe_id(recipe: Recipe) -> str:
-    """Name what a score was made by, so that scores of different making are never mixed: ``fast-1.1-half``."""
+    """Name what a score was made by, so that scores of different making are never mixed: ``fast-2.1-half``."""
     return f"{recipe}-{DECODE_VERSION}.{PREPROCESS_VERSION}-{_PRECISION_CLASS[recipe]}"
 
 
@@ -87,11 +91,13 @@ class Preparer:
         object.__setattr__(self, "result_bytes", int(np.prod(self.preprocessing.input_shape)))
 
     def start(self) -> None:
-        """Set up a worker process: our own pixel limit in place of Pillow's, and an end to its memory."""
+        """Set up a worker process: our own pixel limit in place of Pillow's, an end to its memory, the model first."""
         Image.MAX_IMAGE_PIXELS = None  # decode() refuses what is over limit_px before a pixel is decoded
         with contextlib.suppress(AttributeError, OSError, TypeError):  # glibc alone has arenas
             # The HEIC decoder's threads each fill an arena that glibc never empties: 190 MB after 20 photos, else 43.
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
+            os.nice(_NICENESS)
         with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limits
             import resource
 
@@ -105,7 +111,7 @@ class Preparer:
             decoded = decode(
                 file,
                 reduce_to_px=oversampled_px if self.recipe == "fast" else None,
-                preview_px=self.preprocessing.resize_px,
+                preview_px=oversampled_px,
                 limit_px=self.limit_px,
                 srgb=not self.preprocessing.as_stored,
             )

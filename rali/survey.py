@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import KnownPhoto, Scope, Scoring
+from rali.catalog.unchanged import lists_exactly
 from rali.drives import Drives, emptied, is_empty
 from rali.errors import UnsafeError
 from rali.photos.photo import Photo, display_path, is_gone, shell_word
@@ -123,6 +124,9 @@ def survey_folder(
     Raises:
         DriveLostError: something seems to be gone, and so is the root.
     """
+    # Nearly every folder of a library is as it was; for those, nothing below would find anything to do.
+    if photos and lists_exactly(catalog, folder, photos, scoring):
+        return FolderSurvey(folder, photos, [], [], [], cached=len(photos))
     known = catalog.known_in(folder, scoring)
     new = [photo for name, photo in photos.items() if name not in known]
     if one_name and new and (links := _links(catalog, new)):

@@ -22,6 +22,18 @@ Recipe = Annotated[
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu, cuda or mps. [env: RALI_DEVICE]", show_default=False)
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option("--engine", help="auto, torch or openvino. [env: RALI_ENGINE]", show_default=False),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        help="Of the encoder: auto, float32, float16, bfloat16. [env: RALI_PRECISION]",
+        show_default=False,
+    ),
+]
 Pairs = Annotated[
     str | None,
     typer.Option(

@@ -1,12 +1,18 @@
 """Measure rali against the machine's own limits: two things in one run, ratios, medians.
 
-    python scripts/bench.py rescan --photos 100000      an unchanged folder, against find
+    python scripts/bench.py decode --photos FOLDER      the decoding workers, against libjpeg-turbo alone
+    python scripts/bench.py engine --model vit-l        every engine and precision, against a large matrix product
+    python scripts/bench.py score --photos FOLDER       end to end, against both limits and the authors' way
+    python scripts/bench.py rescan --photos 100000      unchanged folders of 10,000 files and up, against find
     python scripts/bench.py rank --photos 1000000       ranking a filled catalog
-    python scripts/bench.py score PHOTOS_FOLDER         end to end, against decoding alone and the model alone
     python scripts/bench.py moves --photos 100000       planning, moving and undoing, against mv, rename and cp
 
-Files and catalogs are made in a temporary folder (moves: in --folder DIR, to measure another disk) and removed. Each
-prints JSON with --json.
+decode and score make JPEGs of 12 to 24 megapixels from the photos in FOLDER (--kind camera), 500 x 500 ones (small), or
+take them as they are (as-is). --model is a name or a bundle; vit-l is one of the release's size with random weights,
+which is also measured against the authors' way (needs the extra train).
+
+Files and catalogs are made in a temporary folder (in --folder DIR, to measure another disk) and removed. Each prints
+JSON with --json.
 """
 
 from __future__ import annotations
@@ -14,128 +20,78 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import tempfile
-import time
 from pathlib import Path
+from typing import get_args
 
-import numpy as np
-
+from bench_library import bench_rank, bench_rescan
 from bench_moves import bench_moves
-from bench_tools import FOLDER_PHOTOS, RALI, fill_catalog, make_files, median_s, run
-from rali.config import Settings
+from bench_photos import photos_to_measure
+from bench_reference import write_vit_l
+from bench_scoring import bench_decode, bench_engine, bench_score
+from rali.config import AskedEngine, AskedPrecision, Settings
+from rali.model.bundle import BundleInfo
 from rali.model.registry import find_model
-from rali.model.scorer import Scorer
-from rali.photos.photo import Photo
-from rali.photos.scan import Scan
-from rali.prepare import Preparer
-from rali.workers import WorkerPool
+
+_SYNTHETIC = {"rescan": 100_000, "rank": 1_000_000, "moves": 100_000}
+_FROM_PHOTOS = {"decode": 100, "score": 200}
 
 
 def main() -> None:
     """Run one benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, photos in (("rescan", 100_000), ("rank", 1_000_000)):
-        command = commands.add_parser(name)
-        command.add_argument("--photos", type=int, default=photos)
-    command = commands.add_parser("moves")
-    command.add_argument("--photos", type=int, default=100_000)
-    command.add_argument("--folder", type=Path, help="where to work, on the disk to measure")
-    command = commands.add_parser("score")
-    command.add_argument("folder", type=Path)
-    command.add_argument("--count", type=int, default=200, help="how many photos of the folder")
-    for command in commands.choices.values():
-        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON alone")
-    arguments = parser.parse_args()
-    where = arguments.folder if arguments.command == "moves" else None
-    with tempfile.TemporaryDirectory(prefix="rali-bench-", dir=where) as temporary:
+    arguments = _parser().parse_args()
+    with tempfile.TemporaryDirectory(prefix="rali-bench-", dir=arguments.folder) as temporary:
         os.environ["RALI_DB"] = str(Path(temporary) / "catalog.db")
-        if arguments.command == "rescan":
-            result = bench_rescan(Path(temporary), arguments.photos)
-        elif arguments.command == "rank":
-            result = bench_rank(Path(temporary), arguments.photos)
-        elif arguments.command == "moves":
-            result = bench_moves(Path(temporary).resolve(), arguments.photos)
-        else:
-            result = bench_score(Path(temporary), arguments.folder, arguments.count)
+        result = _run(arguments, Path(temporary).resolve())
     if arguments.json:
         print(json.dumps(result, indent=1))
     else:
         for name, value in result.items():
-            print(f"{name:<48} {value:,.3f}")
+            print(f"{name:<52} {value:,.3f}")
 
 
-def bench_rescan(temporary: Path, photos: int) -> dict[str, float]:
-    """Time ``rali score`` on an unchanged folder against find, which does nothing but stat."""
-    root = temporary / "photos"
-    make_files(root, photos)
-    fill_catalog(Path(os.environ["RALI_DB"]), list(Scan([str(root)])))
-    find_s = median_s(lambda: run(["find", str(root), "-printf", "%s %T@\n"]))
-    rescan_s = median_s(lambda: run([*RALI, "score", str(root)]))
-    return {
-        "photos": photos,
-        "find_s": find_s,
-        "rescan_s": rescan_s,
-        "allowed_s (3 x find + 1)": 3 * find_s + 1,
-        "ratio to find": rescan_s / find_s,
-    }
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in (*_FROM_PHOTOS, "engine", *_SYNTHETIC):
+        command = commands.add_parser(name)
+        if name in _SYNTHETIC:
+            command.add_argument("--photos", type=int, default=_SYNTHETIC[name], help="how many")
+        else:
+            command.add_argument("--model", default="mini", help="a name, a bundle, or vit-l")
+            command.add_argument("--engine", choices=get_args(AskedEngine), default="auto")
+            command.add_argument("--precision", choices=get_args(AskedPrecision), default="auto")
+            command.add_argument("--workers", type=int, default=0)
+        if name in _FROM_PHOTOS:
+            command.add_argument("--photos", type=Path, required=True, help="a folder of real photos")
+            command.add_argument("--kind", choices=("camera", "small", "as-is"), default="camera")
+            command.add_argument("--count", type=int, default=_FROM_PHOTOS[name], help="how many photos")
+        command.add_argument("--folder", type=Path, help="where to work, on the disk to measure")
+        command.add_argument("--json", action="store_true", help="print JSON alone")
+    return parser
 
 
-def bench_rank(temporary: Path, photos: int) -> dict[str, float]:
-    """Time the ranking commands on a filled catalog of files that need not exist."""
-    listed = [
-        Photo(f"{temporary}/{number // FOLDER_PHOTOS:05}/IMG_{number:07}.jpg", 1, number + 1, 4_000_000, number)
-        for number in range(photos)
-    ]
-    fill_catalog(Path(os.environ["RALI_DB"]), listed)
-    start_s = median_s(lambda: run([*RALI, "--help"]))
-    return {
-        "photos": photos,
-        "help_s": start_s,
-        "worst_s": median_s(lambda: run([*RALI, "worst"])),
-        "best_of_a_folder_s": median_s(lambda: run([*RALI, "best", f"{temporary}/00007"])),
-        "list_bottom_percent_s": median_s(lambda: run([*RALI, "list", "--below-percentile", "1", "-0"])),
-        "catalog_mb": Path(os.environ["RALI_DB"]).stat().st_size / 1e6,
-    }
-
-
-def bench_score(temporary: Path, folder: Path, count: int) -> dict[str, float]:
-    """Time the whole job against its two limits: the decoders alone, and the model fed with ready pixels."""
-    root = temporary / "photos"
-    root.mkdir()
-    photos = list(Scan([str(folder.resolve())]))[:count]
-    for number, photo in enumerate(photos):
-        shutil.copyfile(photo.file, root / f"{number:05}{photo.path.suffix}")
-    settings = Settings()
-    info = find_model("mini")
-    files = [photo.file for photo in Scan([str(root)])]
-    preparer = Preparer(info.preprocessing, "fast", settings.limit_px)
-    with WorkerPool(preparer, workers=os.cpu_count() or 1, timeout_s=settings.timeout_s) as pool:
-        pool_started = time.monotonic()
-        decoded = sum(1 for _ in pool.run(files, lambda: False))
-        decode_s = time.monotonic() - pool_started
-    scorer = Scorer(info)
-    pixels = np.random.default_rng(0).integers(
-        0, 256, (scorer.batch_size, *info.preprocessing.input_shape), dtype=np.uint8
+def _run(arguments: argparse.Namespace, temporary: Path) -> dict[str, float]:
+    if arguments.command == "rescan":
+        return bench_rescan(temporary, arguments.photos)
+    if arguments.command == "rank":
+        return bench_rank(temporary, arguments.photos)
+    if arguments.command == "moves":
+        return bench_moves(temporary, arguments.photos)
+    info = _model(arguments.model, temporary)
+    settings = Settings(
+        model=str(info.path), engine=arguments.engine, precision=arguments.precision, workers=arguments.workers
     )
-    steps = max(1, min(decoded, 100) // scorer.batch_size)
-    scorer.score(pixels)
-    engine_started = time.monotonic()
-    for _ in range(steps):
-        scorer.score(pixels)
-    engine_rate = steps * scorer.batch_size / (time.monotonic() - engine_started)
-    started = time.monotonic()
-    run([*RALI, "score", str(root)])
-    total_s = time.monotonic() - started
-    return {
-        "photos": len(files),
-        "decoders_alone_per_s": len(files) / decode_s,
-        "model_alone_per_s": engine_rate,
-        "end_to_end_per_s (with start-up)": len(files) / total_s,
-        "ratio to the slower limit": len(files) / total_s / min(engine_rate, len(files) / decode_s),
-    }
+    if arguments.command == "engine":
+        return bench_engine(info, settings)
+    files = photos_to_measure(arguments.photos, temporary / "photos", count=arguments.count, kind=arguments.kind)
+    if arguments.command == "decode":
+        return bench_decode(files, info, settings)
+    return bench_score(temporary, files, info, settings)
+
+
+def _model(name: str, temporary: Path) -> BundleInfo:
+    return write_vit_l(temporary / "vit-l.safetensors") if name == "vit-l" else find_model(name)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("RALI_DB", str(world / "catalog.db"))
     monkeypatch.setenv("RALI_CONFIG", str(world / "config.toml"))
     monkeypatch.setenv("RALI_MODELS", str(world / "models"))
+    monkeypatch.setenv("RALI_CACHE", str(world / "cache"))
     return world
 
 

@@ -162,7 +162,7 @@ def write_changed(
 class BrightnessScorer:
     """Scores a picture by its mean brightness, without a model; takes Scorer's place in the pipeline."""
 
-    def __init__(self, info: BundleInfo, **_: object) -> None:
+    def __init__(self, info: BundleInfo, *_: object, **__: object) -> None:
         self.info = info
         self.device = "cpu"
         self.batch_size = 2

@@ -12,6 +12,10 @@ import pytest
 from rali.catalog.catalog import Catalog
 from rali.config import Settings
 from rali.health import Finding, examine
+from rali.model.bundle import read_info
+from rali.model.choice import remember
+from rali.model.gate import Measured
+from rali.model.ways import Way
 
 
 @pytest.fixture
@@ -98,3 +102,31 @@ def test_a_file_that_is_not_ours_is_never_repaired(settings: Settings) -> None:
 
     assert not finding(settings, "catalog", repair=True).ok
     assert settings.db.read_bytes() == b"my diary"
+
+
+def test_the_engine_that_is_taken_is_named_and_what_to_run_where_nothing_was_measured(settings: Settings) -> None:
+    found = finding(settings, "engine")
+
+    assert found.ok
+    assert found.detail == "torch float32 on cpu; no other was measured yet: rali doctor --measure"
+    assert "the recipe exact" in finding(replace(settings, recipe="exact"), "engine").detail
+
+
+def test_what_was_measured_tells_why_the_others_are_not_taken(settings: Settings) -> None:
+    torch, half = (Way("torch", "cpu", precision) for precision in ("float32", "bfloat16"))
+    remember(
+        read_info(Path(settings.model)),
+        [
+            Measured(torch, 16, 0.0, 0.0, None, 10.0, True),
+            Measured(half, 16, 2.0, 0.02, None, 20.0, False),
+            Measured(Way("torch", "cpu", "float16"), 2, photos_per_s=1.0, problem="slower"),
+        ],
+    )
+
+    told = [found.detail for found in examine(settings) if found.subject in ("engine", "")]
+
+    assert told == [
+        "torch float32 on cpu: 10.0 photos/s, 0 % of the scale off at most: taken",
+        "torch bfloat16 on cpu: 20.0 photos/s, 2 % of the scale off at most: not used: too far off",
+        "torch float16 on cpu: 1.0 photos/s: slower",
+    ]

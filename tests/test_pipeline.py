@@ -122,7 +122,7 @@ def test_a_score_is_the_same_whatever_the_batch_size_order_and_neighbours(
         (score,) = scores_in(replace(five.settings, db=own_world / f"solo{number}.db"), file).values()
         assert score == pytest.approx(reference[os.path.relpath(file, five.folder)], abs=TOLERANCE)
     for batch_size in (1, 3, 5):
-        monkeypatch.setattr("rali.model.scorer._BATCH_SIZE", {"cpu": batch_size})
+        monkeypatch.setattr("rali.model.engines.torch_engine.BATCH_SIZES", {"cpu": batch_size})
         settings = replace(five.settings, db=own_world / f"batch{batch_size}.db", workers=2)
         assert scores_in(settings, *reversed(files)) == pytest.approx(reference, abs=TOLERANCE)
 
@@ -184,7 +184,7 @@ def test_a_score_that_is_not_a_number_is_a_failure_and_never_ranked(
     five: Bench, monkeypatch: pytest.MonkeyPatch, rows: Callable[..., Any]
 ) -> None:
     write_black(five.folder / "dark.jpg")
-    monkeypatch.setattr(pipeline, "Scorer", DarkIsNotANumber)
+    monkeypatch.setattr(pipeline, "open_scorer", DarkIsNotANumber)
 
     run = five.run()
 
@@ -209,7 +209,7 @@ def test_a_model_that_failed_is_not_asked_again_but_another_is(
 ) -> None:
     write_black(five.folder / "dark.jpg")
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "Scorer", DarkIsNotANumber)
+        patch.setattr(pipeline, "open_scorer", DarkIsNotANumber)
         five.run()
 
     again = five.run()
@@ -277,7 +277,7 @@ def test_a_failed_photo_that_was_repaired_is_scored(five: Bench) -> None:
 
 def test_an_unchanged_folder_needs_neither_model_nor_workers(five: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     first = five.scores(five.run())
-    monkeypatch.setattr(pipeline, "Scorer", None)
+    monkeypatch.setattr(pipeline, "open_scorer", None)
     monkeypatch.setattr(pipeline, "WorkerPool", None)
 
     run = five.run()
@@ -489,7 +489,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_the_next_one_goes_on(
 ) -> None:
     monkeypatch.setattr(pipeline, "STORE_EVERY_PHOTOS", 1)
     with Catalog(five.settings.db) as catalog:
-        connection = catalog._db.conn
+        connection = catalog._db
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages + 2}")
         for number in range(60):
@@ -587,7 +587,7 @@ def test_a_fake_scorer_shows_that_pixels_reach_the_right_photo(bench: Bench, mon
 
     for level in range(0, 250, 10):
         Image.new("RGB", (40, 40), (level, level, level)).save(bench.folder / f"{level:03}.png")
-    monkeypatch.setattr(pipeline, "Scorer", BrightnessScorer)
+    monkeypatch.setattr(pipeline, "open_scorer", BrightnessScorer)
 
     scores = bench.scores(bench.run(settings=replace(bench.settings, workers=2)))
 
@@ -599,8 +599,8 @@ def test_a_fake_scorer_shows_that_pixels_reach_the_right_photo(bench: Bench, mon
 class CrampedScorer(BrightnessScorer):
     """Has room for fewer and fewer photos at once, as a device that runs out of memory."""
 
-    def __init__(self, info: Any, **more: object) -> None:
-        super().__init__(info, **more)
+    def __init__(self, info: Any, *more: object, **others: object) -> None:
+        super().__init__(info, *more, **others)
         self.batch_size = 4
 
     def score(self, pixels: Any) -> Any:
@@ -614,7 +614,7 @@ def test_a_device_that_runs_short_of_memory_still_scores_every_photo(
 ) -> None:
     for number in range(5, 12):
         write_jpeg(five.folder / f"{number}.jpg", number)
-    monkeypatch.setattr(pipeline, "Scorer", CrampedScorer)
+    monkeypatch.setattr(pipeline, "open_scorer", CrampedScorer)
     run = five.run()
     assert len(run.scored) == 12
     assert all(score is not None for score in five.scores(run).values())

@@ -62,7 +62,7 @@ class Catalog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._db.conn.close()
+        self._db.close()
 
     # --- what a scan asks -----------------------------------------------------------------------------------
 
@@ -260,14 +260,15 @@ class Catalog:
     def ranking(self, scoring: Scoring, scope: Scope) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the listed photos in ``scope`` that have a score: ids [N] and scores [N], worst first."""
         source, conditions, values = in_scope(scope)
-        rows = self._rows(
+        rows = self._each(
             f"""
             SELECT p.id, s.score FROM {source} CROSS JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
             WHERE p.listed AND {conditions}
             """,
             [scoring.id, *values],
         )
-        found = np.array(rows, dtype=[("id", np.int64), ("score", np.float64)])
+        # Row by row: a million of them as Python's values would take 200 MB.
+        found = np.fromiter(rows, dtype=[("id", np.int64), ("score", np.float64)])
         if scope.include or scope.exclude:
             found = found[np.isin(found["id"], self._let_through(found["id"], scope))]
         order = np.lexsort((found["id"], found["score"]))
@@ -442,7 +443,7 @@ class Catalog:
     def check(self) -> str | None:
         """Have SQLite read through the whole catalog; return what is wrong with it, or None."""
         with explained(self.path):
-            (answer,) = self._db.conn.execute("PRAGMA quick_check(1)").fetchone()
+            (answer,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         return None if answer == "ok" else str(answer)
 
     # --- for rali/catalog/journal.py ------------------------------------------------------------------------
@@ -459,7 +460,11 @@ class Catalog:
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with explained(self.path):
-            return self._db.conn.execute(sql, values).fetchall()
+            return self._db.execute(sql, values).fetchall()
+
+    def _each(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        with explained(self.path):
+            yield from self._db.execute(sql, values)
 
     def _scorings(self, tail: str, values: Sequence[object]) -> list[Scoring]:
         columns = "id, model_id, recipe, model_name, score_low, score_high"

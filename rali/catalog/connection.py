@@ -11,13 +11,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-from sqlite_utils import Database
-
-from rali.catalog.migrations import APPLICATION_ID, migrations
+from rali.catalog import migrations
+from rali.catalog.migrations import APPLICATION_ID
 from rali.errors import (
     CatalogBusyError,
     CatalogDamagedError,
@@ -35,7 +33,7 @@ _REPAIR = "; run: rali doctor --repair, which sets it aside"
 
 def connect(
     path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S, rebuild: bool = True
-) -> tuple[Database, Path | None]:
+) -> tuple[sqlite3.Connection, Path | None]:
     """Open the catalog at ``path``; create it, and bring its tables up to date, where needed.
 
     With ``rebuild``, a catalog that SQLite calls malformed is set aside as ``<name>.corrupt-<time>`` and a new one
@@ -56,8 +54,10 @@ def connect(
         return _rebuilt(path, busy_timeout_s)
 
 
-def _rebuilt(path: Path, busy_timeout_s: float) -> tuple[Database, Path | None]:
+def _rebuilt(path: Path, busy_timeout_s: float) -> tuple[sqlite3.Connection, Path | None]:
     """Set a damaged catalog aside and begin a new one, unless another process has done so meanwhile."""
+    from filelock import FileLock  # here, because hardly a command comes by
+
     lock = path.with_name(f"{path.name}.repair-lock")
     with FileLock(lock, timeout=busy_timeout_s):
         try:
@@ -84,16 +84,16 @@ def set_aside(path: Path) -> Path:
 
 
 @contextmanager
-def writing(db: Database, path: Path) -> Iterator[sqlite3.Connection]:
+def writing(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
     """Run the body as one write transaction: all of it is kept, or none."""
     with explained(path):
-        db.conn.execute("BEGIN IMMEDIATE")
+        connection.execute("BEGIN IMMEDIATE")
         try:
-            yield db.conn
-            db.conn.execute("COMMIT")
+            yield connection
+            connection.execute("COMMIT")
         except BaseException:
-            if db.conn.in_transaction:
-                db.conn.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
 
 
@@ -132,7 +132,7 @@ def _is_damage(error: Exception) -> bool:
     return isinstance(error, CatalogDamagedError) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _connect(path: Path, busy_timeout_s: float) -> Database:
+def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     _check_file(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,20 +143,19 @@ def _connect(path: Path, busy_timeout_s: float) -> Database:
     # Statements run outside of transactions except where writing() begins one.
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
     try:
-        db = Database(connection)
-        _check_tables(db, path)  # before anything that writes: setting the journal mode does
+        _check_tables(connection, path)  # before anything that writes: setting the journal mode does
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -65536")
-        if migrations.pending(db):
-            with writing(db, path):
+        if migrations.known() - migrations.applied(connection):
+            with writing(connection, path):
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                migrations.apply(db)
+                migrations.apply(connection)
     except BaseException:
         connection.close()
         raise
-    return db
+    return connection
 
 
 def _check_file(path: Path) -> None:
@@ -193,14 +192,12 @@ def _check_file(path: Path) -> None:
         raise CatalogDamagedError(f"the catalog {display_path(path)} is truncated{_REPAIR}")
 
 
-def _check_tables(db: Database, path: Path) -> None:
-    (application_id,) = db.conn.execute("PRAGMA application_id").fetchone()
-    tables = set(db.table_names())
+def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
     if application_id != APPLICATION_ID and tables:
         raise _foreign(path)
-    with closing(sqlite3.connect(":memory:")) as empty:
-        known = {migration.name for migration in migrations.pending(Database(empty))}
-    if {migration.name for migration in migrations.applied(db)} - known:
+    if migrations.applied(connection) - migrations.known():
         raise CatalogTooNewError(
             f"the catalog {display_path(path)} was written by a later rali; update rali, or use another --db"
         )

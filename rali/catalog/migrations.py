@@ -16,16 +16,18 @@ moves      the journal: one row a file, written before the file is touched (see 
 
 from __future__ import annotations
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
+import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 # "RALI" in ASCII: how SQLite files of ours are told from other programs'.
 APPLICATION_ID = 0x52414C49
+_SET = "rali"
 
-migrations = Migrations("rali")
 
-
-@migrations()
 def create_photos_and_scores(db: Database) -> None:
     """Create the first tables."""
     # Written as SQL: sqlite-utils' create() has no WITHOUT ROWID and no partial index.
@@ -113,7 +115,6 @@ def create_photos_and_scores(db: Database) -> None:
         db.conn.execute(statement)
 
 
-@migrations()
 def create_marks_and_runs(db: Database) -> None:
     """Create what culling needs."""
     for statement in (
@@ -165,3 +166,40 @@ def create_marks_and_runs(db: Database) -> None:
         "CREATE INDEX moves_by_run ON moves (run_id, shot)",
     ):
         db.conn.execute(statement)
+
+
+def index_scores(db: Database) -> None:
+    """Let the few worst and best be read off, and those with one score be counted, without ranking everything."""
+    db.conn.execute("CREATE INDEX scores_by_score ON scores (scoring_id, score)")
+
+
+# In this order; a catalog notes the names of those that it has been through.
+STEPS: list[Callable[[Database], None]] = [create_photos_and_scores, create_marks_and_runs, index_scores]
+
+
+def applied(connection: sqlite3.Connection) -> set[str]:
+    """Return the names of the migrations that a catalog has been through; of a new one, none.
+
+    Asked in plain SQL, because every command asks it: importing sqlite-utils takes longer than most of them.
+    """
+    noted = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlite_migrations'"
+    if connection.execute(noted).fetchone() is None:
+        return set()
+    rows = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (_SET,))
+    return {name for (name,) in rows}
+
+
+def known() -> set[str]:
+    """Return the names of all migrations that this version of rali has."""
+    return {step.__name__ for step in STEPS}
+
+
+def apply(connection: sqlite3.Connection) -> None:
+    """Run the migrations that a catalog has not been through; call it inside a transaction."""
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations(_SET)
+    for step in STEPS:
+        migrations()(step)
+    migrations.apply(Database(connection))

@@ -21,6 +21,7 @@ from rali.prepare import Content
 TRANSIENT_FAILURES = frozenset({FailureKind.VANISHED, FailureKind.UNREADABLE, FailureKind.CHANGED, FailureKind.KILLED})
 _OUT_OF_REACH = TRANSIENT_FAILURES - {FailureKind.CHANGED}
 _WORD = (1 << 64) - 1
+_SIGN = 1 << 63
 
 
 def content_row(connection: sqlite3.Connection, content: Content) -> int:
@@ -164,7 +165,7 @@ def split_names(joined: bytes) -> tuple[str, ...]:
 def signed(number: int) -> int:
     """Fit 64 bits (inodes of some file systems, difference hashes) into SQLite's signed integer."""
     number &= _WORD
-    return number - (1 << 64) if number >= 1 << 63 else number
+    return number - (1 << 64) if number >= _SIGN else number
 
 
 def unsigned(number: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rali.errors import UsageError
 from rali.photos.photo import PHOTO_SUFFIXES, display_path
-from rali.photos.scan import shots_in
+from rali.photos.shots import shots_in
 from rali.photos.user_work import WORK_RULES, file_work
 
 # What people may turn off by name; the most personal first, which is also how rules are told of where several hold.
@@ -52,7 +52,7 @@ class FolderOnDisk:
 
     Attributes:
         path: absolute.
-        shots: leader -> companions, see :func:`rali.photos.scan.group_shots`.
+        shots: leader -> companions, see :func:`rali.photos.shots.group_shots`.
         leader_of: companion -> leader.
         error: why the folder could not be listed; then it holds no shots.
     """

@@ -142,12 +142,27 @@ def load_tensors(info: BundleInfo) -> dict[str, Tensor]:
         if checkpoint.info.weights_sha256 != info.weights_sha256:
             raise DamagedModelError(f"{info.path} changed while it was read; try again")
         return dict(checkpoint.tensors)
+    check_weights(info)
     try:
-        if _tensor_section_sha256(info.path) != info.weights_sha256:
-            raise DamagedModelError(f"{info.path} has been altered: its weights do not match their hash; get it again")
         return {name: tensor for name, tensor in load_file(info.path).items() if name not in WORDS_TENSORS}
     except (SafetensorError, OSError) as error:
         raise DamagedModelError(f"{info.path} cannot be read ({error}); get it again") from error
+
+
+def check_weights(info: BundleInfo) -> None:
+    """Check a bundle's file against its hash; a release folder is checked when it is read.
+
+    Raises:
+        DamagedModelError: the file is not the one that the header describes.
+    """
+    if info.path.is_dir():
+        return
+    try:
+        sound = _tensor_section_sha256(info.path) == info.weights_sha256
+    except OSError as error:
+        raise DamagedModelError(f"{info.path} cannot be read ({error}); get it again") from error
+    if not sound:
+        raise DamagedModelError(f"{info.path} has been altered: its weights do not match their hash; get it again")
 
 
 def write_bundle(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> BundleInfo:

@@ -73,7 +73,7 @@ class _Embeddings(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)  # [B, T - 1, hidden]
-        first = self.class_embedding.expand(len(pixels), 1, -1)  # [B, 1, hidden]
+        first = self.class_embedding.expand(pixels.shape[0], 1, -1)  # [B, 1, hidden]
         return torch.cat([first, patches], dim=1) + self.position_embedding.weight  # [B, T, hidden]
 
 

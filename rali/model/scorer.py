@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rali.config import Device, Precision, Recipe
+from rali.config import Device, Engine, Precision
 from rali.errors import DeviceError
 from rali.model.bundle import BundleInfo, load_tensors
 from rali.model.golden import golden_pixels
+from rali.model.ways import Way, available_device
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Pictures per step. On a CPU small steps stay in the cache: 28 photos/s in twos, 10 in 32s (mini, 2 cores, float32).
-_BATCH_SIZE: dict[Device, int] = {"cpu": 2, "cuda": 64, "mps": 16}
 
+class RunningEngine(Protocol):
+    """What runs a bundle's network; ``batch_size`` is how many pictures at once suit it."""
 
-class Engine(Protocol):
-    """What runs a bundle's network."""
+    batch_size: int
 
     def run(self, pixels: NDArray[np.uint8], /) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """Score uint8 [B, H, W, 3]: scores [B] and compressed embeddings [B, D].
@@ -59,13 +59,15 @@ class Scorer:
 
     Args:
         info: the bundle.
+        engine: what runs the network.
         device: ``auto`` takes the fastest that there is.
         precision: of the encoder.
         on_notice: told in a line what was changed to go on.
-        load_engine: makes an engine for a device and a precision; torch's by default.
+        load_engine: makes an engine for a device and a precision; ``engine``'s by default.
 
     Attributes:
         batch_size: how many pictures are run at once.
+        reconsider: if set, asked once, between the first batch and the second, which way to go on in; None: as before.
 
     Raises:
         DeviceError: the device is not on this machine.
@@ -76,25 +78,36 @@ class Scorer:
         self,
         info: BundleInfo,
         *,
+        engine: Engine = "torch",
         device: Device = "auto",
         precision: Precision = "float32",
         on_notice: Callable[[str], None] = lambda _: None,
-        load_engine: Callable[[Device, Precision], Engine] | None = None,
+        load_engine: Callable[[Device, Precision], RunningEngine] | None = None,
     ) -> None:
         self.info = info
+        self.engine = engine
         self.device = available_device(device)
         self.precision = precision
-        self.batch_size = _BATCH_SIZE[self.device]
+        self.reconsider: Callable[[], Way | None] | None = None
+        self._began = False
         self._on_notice = on_notice
-        self._load_engine = load_engine or self._load_torch_engine
+        self._load_engine = load_engine or self._load_own_engine
         try:
-            self._engine = self._load_engine(self.device, precision)
+            self._start()
         except MemoryError as error:
             self.batch_size = 1  # the weights alone are too large, so no smaller batch would help
             self._make_do(error)
 
+    def _start(self) -> None:
+        self._engine = self._load_engine(self.device, self.precision)
+        self.batch_size = self._engine.batch_size
+
     def score(self, pixels: NDArray[np.uint8]) -> Scores:
         """Score a batch of any size: uint8 [B, H, W, 3], as :class:`Preprocessing` makes them."""
+        if self._began and self.reconsider:
+            self._change_to(self.reconsider())
+            self.reconsider = None
+        self._began = True
         done: list[Scores] = []
         at = 0
         while at < len(pixels):
@@ -113,14 +126,29 @@ class Scorer:
             self._on_notice(f"{self.device} has too little memory: going on with {self.batch_size} photos at once")
         elif self.device != "cpu":
             self._on_notice(f"{self.device} has too little memory for one photo: going on with the CPU, slower")
-            self.device, self.precision, self.batch_size = "cpu", "float32", _BATCH_SIZE["cpu"]
-            self._engine = self._load_engine("cpu", "float32")
+            self.device, self.precision = "cpu", "float32"
+            self._start()
         else:
             raise DeviceError(
                 "too little memory to score one photo: close other programs, or use --model mini"
             ) from error
 
-    def _load_torch_engine(self, device: Device, precision: Precision) -> Engine:
+    def _change_to(self, way: Way | None) -> None:
+        """Go on in another way, if it is one and can be started."""
+        before = Way(self.engine, self.device, self.precision)
+        if way is None or way == before:
+            return
+        try:
+            self.engine, self.device, self.precision = way.engine, way.device, way.precision
+            self._start()
+        except (DeviceError, MemoryError):  # it could when it was measured; the engine from before is still there
+            self.engine, self.device, self.precision = before.engine, before.device, before.precision
+
+    def _load_own_engine(self, device: Device, precision: Precision) -> RunningEngine:
+        if self.engine == "openvino":
+            from rali.model.engines.openvino_engine import OpenVinoEngine
+
+            return OpenVinoEngine(self.info, precision=precision)
         from rali.model.engines.torch_engine import TorchEngine
 
         return TorchEngine(self.info, load_tensors(self.info), device=device, precision=precision)
@@ -141,35 +169,3 @@ def golden_scores(info: BundleInfo, tensors: Mapping[str, Tensor]) -> list[float
 def _golden_scores(score: Callable[[NDArray[np.uint8]], Scores], info: BundleInfo) -> NDArray[np.float64]:
     pixels = golden_pixels(info.preprocessing.crop_px)
     return np.concatenate([score(pixels[at : at + 2]).scores for at in range(0, len(pixels), 2)])
-
-
-def available_device(device: Device) -> Device:
-    """Resolve ``auto`` and check any other.
-
-    Raises:
-        DeviceError: the device is not on this machine.
-    """
-    present = devices_present()
-    if device == "auto":
-        return present[0]
-    if device not in present:
-        raise DeviceError(f"there is no {device} device on this machine; use --device {' or '.join(present)}")
-    return device
-
-
-def devices_present() -> list[Device]:
-    """Return the devices of this machine, the fastest first."""
-    import torch
-
-    present: list[Device] = ["cpu"]
-    if torch.backends.mps.is_available():
-        present.insert(0, "mps")
-    if torch.cuda.is_available():
-        present.insert(0, "cuda")
-    return present
-
-
-def precision_for(recipe: Recipe, device: Device) -> Precision:
-    """Choose the encoder's precision: half where the device is fast at it and the recipe allows, else float32."""
-    half = recipe == "fast" and available_device(device) in ("cuda", "mps")
-    return "float16" if half else "float32"

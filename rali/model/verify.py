@@ -1,60 +1,47 @@
-"""Prove that a model computes here what it computed where it was made, on each device and in each precision."""
+"""Prove that a model computes here what it computed where it was made, in every way that this machine can run it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rali.config import Precision
 from rali.errors import ModelError
 from rali.model.bundle import BundleInfo
-from rali.model.scorer import Scorer, devices_present
+from rali.model.choice import remember
+from rali.model.gate import Measured, measure
+from rali.model.golden import golden_pixels
+from rali.model.scorer import Scorer
+from rali.model.ways import possible_ways
 
-# What each precision may be off by, in share of the score range: float32 by its last digits, half by what it keeps.
-TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-2}
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How one engine, device and precision does on the golden pictures.
-
-    Attributes:
-        largest_error: in score points.
-        rank_changes: the most places that a picture moves among the sixteen.
-        sound: within the tolerance of the precision, and every score finite.
-    """
-
-    engine: str
-    device: str
-    precision: Precision
-    largest_error: float
-    rank_changes: int
-    sound: bool
+# What float32 may be off by, in share of the score range: its last digits, on another processor.
+FLOAT32_TOLERANCE = 1e-4
 
 
-def verify_model(info: BundleInfo) -> Iterator[Verification]:
-    """Score the golden pictures in every way that this machine can.
+def verify_model(info: BundleInfo, pixels: NDArray[np.uint8] | None = None) -> Iterator[Measured]:
+    """Score pictures in every way that this machine can, and remember which is fast and good enough.
+
+    Args:
+        pixels: uint8 [N, H, W, 3], compared with what torch's float32 gives them here; without any, the golden
+            pictures, compared with what the bundle says of them.
 
     Raises:
         ModelError: the model carries no golden scores (a release folder: import it first), or is damaged.
     """
-    if not info.golden_scores:
-        raise ModelError(f"{info.path} carries no golden scores; import it first: rali model import {info.path}")
-    golden = np.array(info.golden_scores)
-    for device in devices_present():
-        for precision in get_args(Precision):
-            found = Scorer(info, device=device, precision=precision).golden_scores()
-            error = float(np.abs(found - golden).max())
-            allowed = TOLERANCE[precision] * (info.score_high - info.score_low)
-            moved = int(np.abs(_ranks(found) - _ranks(golden)).max())
-            yield Verification("torch", device, precision, error, moved, bool(error <= allowed))
+    if pixels is None:
+        if not info.golden_scores:
+            raise ModelError(f"{info.path} carries no golden scores; import it first: rali model import {info.path}")
+        pixels, reference = golden_pixels(info.preprocessing.crop_px), np.array(info.golden_scores)
+    else:
+        reference = Scorer(info, device="cpu").score(pixels).scores
+    results: list[Measured] = []
+    for way in possible_ways():
+        results.append(measure(info, way, pixels, reference))
+        yield results[-1]
+    remember(info, results)
 
 
-def _ranks(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    ranks = np.empty(len(scores), dtype=np.int64)
-    ranks[np.argsort(scores, kind="stable")] = np.arange(len(scores))
-    return ranks
+def is_sound(result: Measured) -> bool:
+    """Tell if a float32 result is what float32 gives; the other precisions are the gate's business."""
+    return result.way.precision != "float32" or result.largest_share <= FLOAT32_TOLERANCE

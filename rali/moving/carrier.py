@@ -18,7 +18,7 @@ from rali.moving.mover import Mover, Step, Transfer, crosses_devices
 from rali.moving.moves import ENDS_A_RUN, Fs, Identity, RefusalError, TakenError, locked_folders, sync_folders
 from rali.moving.quarantine import JournalFile, free_names
 from rali.photos.photo import display_path
-from rali.photos.scan import shots_in
+from rali.photos.shots import shots_in
 
 # Waiting for the disk once for 256 shots instead of for each makes a cull 30 times as fast (scripts/bench.py moves).
 BATCH_SHOTS = 256

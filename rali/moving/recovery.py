@@ -10,8 +10,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from filelock import FileLock, Timeout
-
 from rali.catalog.catalog import Catalog
 from rali.catalog.journal import Journal, MoveRecord, MoveState, RunRecord, RunState
 from rali.errors import CatalogBusyError, UsageError
@@ -44,6 +42,8 @@ def moving(catalog: Catalog, fs: Fs, *, timeout_s: float = LOCK_TIMEOUT_S, repai
     Raises:
         CatalogBusyError: another process is moving files, and was not done in time.
     """
+    from filelock import FileLock, Timeout  # here, because every command asks if there is something to repair
+
     # SQLite follows links to the catalog, so the lock does.
     lock = FileLock(f"{os.path.realpath(catalog.path)}.moves-lock", timeout=timeout_s)
     try:

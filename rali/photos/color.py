@@ -79,9 +79,16 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != _PROFILE_SPACE.get(image.mode) or _is_srgb(source):
             return image
-        return ImageCms.buildTransform(source, _srgb_profile(), image.mode, "RGB").apply(image)
+        return _transform(profile, image.mode).apply(image)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image
+
+
+@lru_cache(maxsize=8)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    """Make what converts from a profile: 2 ms, and the photos of a camera all have the same one."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    return ImageCms.buildTransform(source, _srgb_profile(), mode, "RGB")
 
 
 def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:

@@ -23,7 +23,7 @@ from rali.photos.sniff import Data, Format, is_whole, may_be_raw, sniff
 from rali.photos.user_work import UserWork, embedded_work
 
 # A change of anything that changes a decoded pixel needs a new number: it is part of every score's recipe.
-DECODE_VERSION = 1
+DECODE_VERSION = 2
 # Above this a file is mapped rather than read; below it reading is faster, and cannot fault if the file shrinks.
 _MAP_ABOVE_BYTES = 256 * 1024 * 1024
 _RAW_EDGE_BYTES = 64 * 1024
@@ -93,8 +93,8 @@ def decode(
 
     Args:
         file: path.
-        reduce_to_px: if given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as its short edge keeps
-            at least this many pixels. None decodes in full.
+        reduce_to_px: if given, a JPEG, and a RAW's embedded one, may be decoded at 1/2, 1/4 or 1/8 of its size as long
+            as its short edge keeps at least this many pixels. None decodes in full.
         preview_px: the least that a RAW's embedded preview must measure to be used.
         limit_px: refuse a photo with more pixels than this before decoding it.
         srgb: honour colour profiles and lay transparency over white; otherwise channel values stay as stored.
@@ -159,6 +159,8 @@ def _decode_raw(file: str, stream: BinaryIO, data: Data, state: FileState, wish:
         developed = raw.develop(file, stream, short_edge_px=wish.preview_px, limit_px=wish.limit_px)
         image = developed.image
         own_shot = read_shot(image)
+        if wish.reduce_to_px is not None:
+            image.draft(None, (wish.reduce_to_px, wish.reduce_to_px))  # of a demosaic, nothing
         image.load()
         upright = wish.to_rgb(image if developed.turn is None else image.transpose(developed.turn))
     stream.seek(0)

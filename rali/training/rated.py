@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rali.batches import lost_photo
 from rali.config import Recipe, Settings
 from rali.errors import EvaluationError, FailureKind, PhotoError
 from rali.evaluate import Labels
@@ -16,7 +17,6 @@ from rali.model.preprocess import Preprocessing
 from rali.photos.decode import decode
 from rali.photos.fingerprint import content_hash
 from rali.photos.photo import display_path
-from rali.pipeline import lost_photo
 from rali.prepare import FAST_OVERSAMPLING, Failure, Preparer
 from rali.workers import WorkerLost, WorkerPool, default_workers
 
@@ -168,7 +168,7 @@ class ViewPreparer:
             decoded = decode(
                 file,
                 reduce_to_px=FAST_OVERSAMPLING * self.preprocessing.resize_px if self.recipe == "fast" else None,
-                preview_px=self.preprocessing.resize_px,
+                preview_px=FAST_OVERSAMPLING * self.preprocessing.resize_px,
                 limit_px=self.limit_px,
                 srgb=not self.preprocessing.as_stored,
             )

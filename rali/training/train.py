@@ -16,7 +16,7 @@ from rali.errors import EvaluationError, UnsafeError, UsageError
 from rali.evaluate import Labels
 from rali.model.bundle import BundleInfo, load_tensors
 from rali.model.registry import find_model, log_path
-from rali.model.scorer import available_device
+from rali.model.ways import available_device
 from rali.prepare import Failure
 from rali.training.bundles import Target, half_precision, has_words, scale_of, write_trained
 from rali.training.kept import Log, make_folder, name_of

@@ -17,20 +17,29 @@ def doctor(
     repair: Annotated[
         bool, typer.Option("--repair", help="Set a damaged catalog aside, under another name, and begin a new one.")
     ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure which engine and precision is the fastest, and remember it.")
+    ] = False,
     db: options.Db = None,
     model: options.Model = None,
+    recipe: options.Recipe = None,
+    device: options.Device = None,
+    engine: options.Engine = None,
+    precision: options.Precision = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check versions, devices, model and catalog; exit with 1 if something is wrong."""
+    """Check versions, devices, model, engine and catalog; exit with 1 if something is wrong."""
     from rali.errors import CatalogError
     from rali.health import examine
     from rali_cli import render
 
-    settings = load_settings({"db": db, "model": model})
+    settings = load_settings(
+        {"db": db, "model": model, "recipe": recipe, "device": device, "engine": engine, "precision": precision}
+    )
     # What is wrong with the catalog itself is a finding, below.
     with suppress(CatalogError), open_catalog(settings.db):
         pass
-    findings = examine(settings, repair=repair)
+    findings = examine(settings, repair=repair, measure=measure)
     if as_json:
         render.print_json({"findings": [vars(finding) for finding in findings]})
     else:

@@ -36,6 +36,8 @@ def evaluate(
     model: options.Model = None,
     recipe: options.Recipe = None,
     device: options.Device = None,
+    engine: options.Engine = None,
+    precision: options.Precision = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Evaluate the rest if images are missing or cannot be scored.")
     ] = False,
@@ -54,7 +56,9 @@ def evaluate(
     from rali_cli import render
 
     output = render.choose_output(as_json=as_json, as_csv=as_csv)
-    settings = load_settings({"db": db, "model": model, "recipe": recipe, "device": device})
+    settings = load_settings(
+        {"db": db, "model": model, "recipe": recipe, "device": device, "engine": engine, "precision": precision}
+    )
     labels = read_labels(metas, root)
     total = len(labels.images) + len(labels.missing)
     render.list_briefly("Missing", [display_path(image) for image in labels.missing], all_with=_ALL_WITH)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -11,6 +12,9 @@ from rali.config import Precision, load_settings
 from rali.errors import DamagedModelError, UsageError
 from rali_cli import options
 from rali_cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from rali.model.gate import Measured
 
 app = typer.Typer(help="Get, list, check and choose models.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -68,27 +72,70 @@ def info(name: Name, as_json: options.AsJson = False) -> None:
 
 
 @app.command("verify")
-def verify(name: Annotated[str | None, typer.Argument(help="The default model if none.")] = None) -> None:
-    """Score sixteen pictures made in code in every way this machine can; show how far off each is."""
+def verify(
+    name: Annotated[str | None, typer.Argument(help="The default model if none.")] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            "--photos", metavar="DIR", help="On up to 500 photos below this, instead of pictures made in code."
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Score the same pictures in every way this machine can; show how far off and how fast each is.
+
+    The fastest that is good enough is used from then on.
+    """
     from rali.model.registry import find_model
-    from rali.model.verify import verify_model
+    from rali.model.verify import is_sound, verify_model
+    from rali.sample import sample_pixels
     from rali_cli import render
 
-    found = find_model(name or load_settings().model)
+    settings = load_settings()
+    found = find_model(name or settings.model)
+    pixels = None if photos is None else sample_pixels(photos, found, settings)
+    results: list[Measured] = []
     out = render.console()
-    out.print(f"{found.name} ({found.model_id}), scores {found.score_low:g} to {found.score_high:g}")
-    out.print("engine  device  precision   points off  places moved")
-    sound = True
-    for result in verify_model(found):
-        mark = "ok" if result.sound else "BAD" if result.precision == "float32" else "too far off"
-        sound = sound and (result.sound or result.precision != "float32")
-        out.print(
-            f"{result.engine:<7} {result.device:<7} {result.precision:<10} {result.largest_error:>12.6f}"
-            f"  {result.rank_changes:>12}  {mark}"
-        )
-    if not sound:
+    if not as_json:
+        out.print(f"{found.name} ({found.model_id}), scores {found.score_low:g} to {found.score_high:g}")
+        out.print("engine    device  precision  photos  photos/s  points off  % of scale   SRCC")
+    for result in verify_model(found, pixels):
+        results.append(result)
+        if not as_json:
+            out.print(_verified_line(result, "BAD" if not is_sound(result) else result.verdict), soft_wrap=True)
+    if as_json:
+        render.print_json({"results": [_verified_json(result) for result in results]})
+    if not all(map(is_sound, results)):
         render.notice("rali: float32 is wrong on this machine: do not trust its scores; run: rali doctor")
         raise typer.Exit(ExitCode.ERROR)
+
+
+def _verified_line(result: Measured, verdict: str) -> str:
+    way = result.way
+    start = f"{way.engine:<9} {way.device:<7} {way.precision:<10}"
+    if result.problem:
+        return f"{start} {result.problem}"
+    srcc = "-" if result.srcc is None else f"{result.srcc:.5f}"
+    return (
+        f"{start} {result.photos:>6}  {result.photos_per_s:>8.1f}  {result.largest_change:>10.5f}"
+        f"  {100 * result.largest_share:>10.4f}  {srcc:>7}  {verdict}"
+    )
+
+
+def _verified_json(result: Measured) -> dict[str, Any]:
+    finite = math.isfinite(result.largest_change)
+    return {
+        "engine": result.way.engine,
+        "device": result.way.device,
+        "precision": result.way.precision,
+        "photos": result.photos,
+        "photos_per_second": round(result.photos_per_s, 2),
+        "largest_change": result.largest_change if finite else None,
+        "largest_share": result.largest_share if finite else None,
+        "srcc": result.srcc,
+        "passed": result.passed,
+        "problem": result.problem or None,
+    }
 
 
 @app.command("default")

@@ -134,7 +134,7 @@ def _show_ranked(
         elif output is render.Output.CSV:
             render.print_csv((render.photo_json(photo, status) for photo in photos), scoring)
         elif output is render.Output.JSON:
-            summary = {"photos": len(ranking.ids), "failed": len(ranking.failed), "unscored": ranking.unscored}
+            summary = {"photos": ranking.scored, "failed": len(ranking.failed), "unscored": ranking.unscored}
             documents = [render.photo_json(photo, status) for photo in photos]
             render.print_json({"model": render.model_json(scoring), "photos": documents, "summary": summary})
         else:
@@ -144,7 +144,7 @@ def _show_ranked(
             else:
                 out.print(render.photo_table(photos, scoring, title=title))
             out.print()
-            out.print(f"{len(ranking.ids):,} scored photos, {len(ranking.failed):,} failed; {len(photos):,} shown")
+            out.print(f"{ranking.scored:,} scored photos, {len(ranking.failed):,} failed; {len(photos):,} shown")
             out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}")
             if ranking.unscored:
                 out.print(f"{ranking.unscored:,} photos have no score by this model and recipe yet: rali score")

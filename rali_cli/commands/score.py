@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rali.pipeline import Run
 
 _SHOWN = 5
+_BARS = 10
 _FAILURES_SHOWN = 20
 
 
@@ -25,6 +26,8 @@ def score(
     model: options.Model = None,
     recipe: options.Recipe = None,
     device: options.Device = None,
+    engine: options.Engine = None,
+    precision: options.Precision = None,
     pairs: options.Pairs = None,
     include: options.Include = None,
     exclude: options.Exclude = None,
@@ -52,6 +55,8 @@ def score(
             "model": model,
             "recipe": recipe,
             "device": device,
+            "engine": engine,
+            "precision": precision,
             "pairs": pairs,
             "workers": workers,
             "limit_px": limit_px,
@@ -73,7 +78,7 @@ def score(
             render.notice(line)
         if run.interrupted and not catalog.count_listed(run.scope):
             raise typer.Exit(ExitCode.INTERRUPTED)
-        ranking = rank_photos(catalog, run.scoring, run.scope)
+        ranking = rank_photos(catalog, run.scoring, run.scope, bars=_BARS)
         if output is render.Output.TABLE:
             _print_tables(run, ranking)
         else:
@@ -115,19 +120,17 @@ def _summary(run: Run, ranking: Ranking) -> dict[str, Any]:
 
 
 def _print_tables(run: Run, ranking: Ranking) -> None:
-    from rali import rank
     from rali.listing import Wanted
     from rali.photos.photo import display_path
     from rali_cli import render
 
     out = render.console()
     scoring = run.scoring
-    if len(ranking.scores):
-        bins = rank.histogram(ranking.scores, low=scoring.score_low, high=scoring.score_high)
-        for line in render.histogram_lines(bins, scoring):
+    if ranking.scored:
+        for line in render.histogram_lines(ranking.bars, scoring):
             out.print(line)
         out.print()
-        if len(ranking.scores) <= _SHOWN:
+        if ranking.scored <= _SHOWN:
             out.print(render.photo_table(_picked(run, ranking, Wanted("worst")), scoring, title="Worst first"))
         else:
             out.print(render.photo_table(_picked(run, ranking, Wanted("worst", _SHOWN)), scoring, title="Worst"))

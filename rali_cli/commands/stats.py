@@ -28,14 +28,15 @@ def stats(
         scope = scope_of(paths or ())
         ranking = rank_photos(catalog, scoring, scope)
         failures = Counter(str(photo.record.failure_kind) for photo in ranking.failures())
-    bins = rank.histogram(ranking.scores, low=scoring.score_low, high=scoring.score_high)
+        scores = ranking.scores
+    bins = rank.histogram(scores, low=scoring.score_low, high=scoring.score_high)
     spread: dict[str, float] = {}
-    if len(ranking.scores):
-        quantiles = np.percentile(ranking.scores, list(_QUANTILES.values()))
-        spread = dict(zip(_QUANTILES, map(float, quantiles), strict=True)) | {"mean": float(ranking.scores.mean())}
+    if len(scores):
+        quantiles = np.percentile(scores, list(_QUANTILES.values()))
+        spread = dict(zip(_QUANTILES, map(float, quantiles), strict=True)) | {"mean": float(scores.mean())}
     if as_json:
         summary = {
-            "photos": len(ranking.scores),
+            "photos": len(scores),
             "failed": len(ranking.failed),
             "failures": dict(failures),
             "unscored": ranking.unscored,
@@ -49,9 +50,7 @@ def stats(
         out.print(line)
     out.print()
     out.print("  ".join(f"{name} {render.format_score(value, scoring)}" for name, value in spread.items()))
-    out.print(
-        f"{len(ranking.scores):,} scored photos, {len(ranking.failed):,} failed, {ranking.unscored:,} not scored yet"
-    )
+    out.print(f"{len(scores):,} scored photos, {len(ranking.failed):,} failed, {ranking.unscored:,} not scored yet")
     for kind, count in failures.most_common():
         out.print(f"  {count:,} {kind}")
     out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}")

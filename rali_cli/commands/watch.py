@@ -64,6 +64,8 @@ def watch(
     model: options.Model = None,
     recipe: options.Recipe = None,
     device: options.Device = None,
+    engine: options.Engine = None,
+    precision: options.Precision = None,
     pairs: options.Pairs = None,
     include: options.Include = None,
     exclude: options.Exclude = None,
@@ -94,7 +96,16 @@ def watch(
         command=None if command is None else _words(command),
     )
     settings = load_settings(
-        {"db": db, "model": model, "recipe": recipe, "device": device, "pairs": pairs, "workers": workers}
+        {
+            "db": db,
+            "model": model,
+            "recipe": recipe,
+            "device": device,
+            "engine": engine,
+            "precision": precision,
+            "pairs": pairs,
+            "workers": workers,
+        }
     )
     tally = Tally()
     with open_catalog(settings.db, create=True) as catalog, stop_on_signal() as stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from fakes import FORMAT, failed, photo, prepared, scored, write_tiny_bundle
 from rali.catalog import catalog as catalog_module
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Outcome, Scope, Scoring
+from rali.catalog.unchanged import lists_exactly
 from rali.errors import CatalogWriteError, FailureKind
 from rali.model.bundle import BundleInfo
 from rali.photos.photo import Photo
@@ -138,7 +140,7 @@ def test_a_full_disk_in_the_middle_of_a_run_keeps_what_was_stored_before(
     catalog: Catalog, scoring: Scoring, path: Path
 ) -> None:
     catalog.store([scored("/p/first.jpg", 50)], scoring)
-    connection = catalog._db.conn
+    connection = catalog._db
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
 
@@ -324,6 +326,54 @@ def test_unlisted_photos_are_out_of_every_ranking_and_nothing_is_forgotten(catal
     catalog.relist([(known["a.jpg"], photo("/p/a.jpg", companions=("a.xmp",)))])
     assert files(catalog, scoring) == ["/p/a.jpg"]
     assert catalog.known_in("/p", scoring)["a.jpg"].companions == ("a.xmp",)
+
+
+def as_found(*photos: Photo) -> dict[str, Photo]:
+    return {os.path.basename(photo.file): photo for photo in photos}
+
+
+def test_a_folder_that_is_as_it_was_is_told_at_once(catalog: Catalog, scoring: Scoring) -> None:
+    stored = [scored("/p/a.jpg", 1), scored("/p/\udce9 ü.jpg", 2), scored("/p/c.jpg", 3)]
+    stored[2] = dataclasses.replace(
+        stored[2], photo=photo("/p/c.jpg", inode=2**64 - 3, companions=("c.CR3", "c.xmp")), prepared=stored[2].prepared
+    )
+    stored = [dataclasses.replace(one, prepared=prepared(one.photo, one.photo.file)) for one in stored]
+    catalog.store(stored, scoring)
+    found = as_found(*(one.photo for one in sorted(stored, key=lambda one: os.fsencode(one.photo.file))))
+
+    assert lists_exactly(catalog, "/p", found, scoring)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inode": 5},
+        {"device": 5},
+        {"size_bytes": 5},
+        {"mtime_ns": 5},
+        {"companions": ("b.xmp",)},
+    ],
+)
+def test_any_change_to_a_photo_makes_its_folder_another(
+    catalog: Catalog, scoring: Scoring, change: dict[str, Any]
+) -> None:
+    first, second = scored("/p/a.jpg", 1), scored("/p/b.jpg", 2)
+    catalog.store([first, second], scoring)
+
+    assert lists_exactly(catalog, "/p", as_found(first.photo, second.photo), scoring)
+    assert not lists_exactly(catalog, "/p", as_found(first.photo, second.photo._replace(**change)), scoring)
+
+
+def test_a_folder_is_another_with_a_photo_more_or_less_or_without_its_score(catalog: Catalog, scoring: Scoring) -> None:
+    first, second, third = scored("/p/a.jpg", 1), scored("/p/b.jpg", 2), failed("/p/c.jpg")
+    catalog.store([first, second, third], scoring)
+
+    # The failure that is remembered beside them may be gone: whoever unlists it has to look closer.
+    assert not lists_exactly(catalog, "/p", as_found(first.photo, second.photo), scoring)
+    assert not lists_exactly(catalog, "/p", as_found(first.photo, second.photo, third.photo), scoring)
+    catalog.unlist([catalog.known_in("/p", scoring)["c.jpg"].photo_id])
+    assert lists_exactly(catalog, "/p", as_found(first.photo, second.photo), scoring)
+    assert not lists_exactly(catalog, "/p", as_found(first.photo, photo("/p/d.jpg")), scoring)
 
 
 # --- scopes --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.connection import connect, set_aside, writing
@@ -78,8 +77,8 @@ def test_the_file_says_that_it_is_ours_and_uses_a_rollback_journal(path: Path) -
 
 def test_every_commit_reaches_the_disk_before_it_counts(path: Path) -> None:
     db, _ = connect(path)
-    with closing(db.conn):
-        assert db.conn.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    with closing(db):
+        assert db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
 def test_opening_a_catalog_again_keeps_what_is_in_it(filled: Path) -> None:
@@ -281,33 +280,33 @@ def test_a_lock_that_goes_away_in_time_is_no_error(filled: Path) -> None:
 
 def test_a_write_that_waits_too_long_for_a_writer_changes_nothing(filled: Path) -> None:
     db, _ = connect(filled, busy_timeout_s=0.2)
-    with closing(db.conn), closing(sqlite3.connect(filled, isolation_level=None)) as other:
+    with closing(db), closing(sqlite3.connect(filled, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(CatalogBusyError), writing(db, filled) as connection:
             connection.execute("DELETE FROM folders")
         other.execute("ROLLBACK")
 
-        assert not db.conn.in_transaction
+        assert not db.in_transaction
         assert other.execute("SELECT count(*) FROM folders").fetchone() == (5000,)
 
 
 def test_a_commit_that_a_reader_holds_up_too_long_is_rolled_back(filled: Path) -> None:
     db, _ = connect(filled, busy_timeout_s=0.2)
-    with closing(db.conn), closing(sqlite3.connect(filled, isolation_level=None)) as reader:
+    with closing(db), closing(sqlite3.connect(filled, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM folders").fetchone()
         with pytest.raises(CatalogBusyError), writing(db, filled) as connection:
             connection.execute("DELETE FROM folders")
         reader.execute("COMMIT")
 
-        assert not db.conn.in_transaction
+        assert not db.in_transaction
         assert reader.execute("SELECT count(*) FROM folders").fetchone() == (5000,)
 
 
 def test_reading_and_then_writing_works_though_another_wrote_between(filled: Path) -> None:
     db, _ = connect(filled)
-    with closing(db.conn), closing(sqlite3.connect(filled, isolation_level=None)) as other:
-        assert db.conn.execute("SELECT count(*) FROM folders").fetchone() == (5000,)
+    with closing(db), closing(sqlite3.connect(filled, isolation_level=None)) as other:
+        assert db.execute("SELECT count(*) FROM folders").fetchone() == (5000,)
         other.execute("INSERT INTO folders (path) VALUES (x'01')")
         with writing(db, filled) as connection:
             (count,) = connection.execute("SELECT count(*) FROM folders").fetchone()
@@ -319,12 +318,12 @@ def test_reading_and_then_writing_works_though_another_wrote_between(filled: Pat
 
 def test_a_body_that_raises_leaves_nothing_behind(filled: Path) -> None:
     db, _ = connect(filled)
-    with closing(db.conn):
+    with closing(db):
         with pytest.raises(KeyboardInterrupt), writing(db, filled) as connection:  # noqa: PT012
             connection.execute("DELETE FROM folders")
             raise KeyboardInterrupt
 
-        assert db.conn.execute("SELECT count(*) FROM folders").fetchone() == (5000,)
+        assert db.execute("SELECT count(*) FROM folders").fetchone() == (5000,)
 
 
 # --- rows 35 and 39: full, read-only, impossible ----------------------------------------------------------------
@@ -332,13 +331,13 @@ def test_a_body_that_raises_leaves_nothing_behind(filled: Path) -> None:
 
 def test_a_full_disk_rolls_back_says_so_and_the_catalog_opens_again(filled: Path) -> None:
     db, _ = connect(filled)
-    with closing(db.conn):
-        (pages,) = db.conn.execute("PRAGMA page_count").fetchone()
-        db.conn.execute(f"PRAGMA max_page_count = {pages}")
+    with closing(db):
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        db.execute(f"PRAGMA max_page_count = {pages}")
         more = [(b"/more/%06d" % number,) for number in range(50_000)]
         with pytest.raises(CatalogWriteError, match=r"free some space"), writing(db, filled) as connection:
             connection.executemany("INSERT INTO folders (path) VALUES (?)", more)
-        assert not db.conn.in_transaction
+        assert not db.in_transaction
 
     with Catalog(filled) as catalog:
         assert catalog.check() is None
@@ -378,8 +377,8 @@ def test_a_read_only_folder_is_refused_with_advice(tmp_path: Path) -> None:
 
 def test_a_write_to_a_read_only_catalog_is_a_clear_error(filled: Path) -> None:
     connection = sqlite3.connect(f"file:{filled}?mode=ro", uri=True, isolation_level=None)
-    db = Database(connection)
-    with closing(connection), pytest.raises(CatalogWriteError, match=r"cannot be written"), writing(db, filled):
+    expected = pytest.raises(CatalogWriteError, match=r"cannot be written")
+    with closing(connection), expected, writing(connection, filled):
         connection.execute("DELETE FROM folders")
 
 

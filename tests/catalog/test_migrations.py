@@ -11,7 +11,7 @@ import pytest
 from sqlite_utils import Database
 
 from rali.catalog.catalog import Catalog
-from rali.catalog.migrations import APPLICATION_ID, migrations
+from rali.catalog.migrations import APPLICATION_ID, STEPS
 from rali.errors import CatalogTooNewError
 
 
@@ -25,15 +25,15 @@ def one_more_migration() -> Iterator[list[str]]:
     """Register a migration that fails for as long as the list is empty."""
     permits: list[str] = []
 
-    @migrations(name="test_only")
-    def add_stars(db: Database) -> None:
+    def test_only(db: Database) -> None:
         db.conn.execute("CREATE TABLE stars (photo_id INTEGER)")
         db.conn.execute("ALTER TABLE photos ADD COLUMN stars INTEGER")
         if not permits:
             raise RuntimeError("power cut")
 
+    STEPS.append(test_only)
     yield permits
-    migrations._migrations.pop()
+    STEPS.pop()
 
 
 def tables(path: Path) -> set[str]:
@@ -52,7 +52,7 @@ def test_a_new_catalog_has_every_table_and_says_which_migrations_made_them(path:
     assert tables(path) >= {
         "folders", "photos", "contents", "scorings", "scores", "embeddings", "failures", "history",
     }  # fmt: skip
-    assert applied(path) == [migration.name for migration in migrations.pending(Database(memory=True))]
+    assert applied(path) == [step.__name__ for step in STEPS]
 
 
 def test_every_table_is_explained_in_the_modules_text(path: Path) -> None:
@@ -65,12 +65,12 @@ def test_every_table_is_explained_in_the_modules_text(path: Path) -> None:
 
 
 def test_an_older_catalog_is_brought_up_to_date_with_its_rows(path: Path, one_more_migration: list[str]) -> None:
-    added = migrations._migrations.pop()
+    added = STEPS.pop()
     Catalog(path).__exit__()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("INSERT INTO folders (path) VALUES (x'2f')")
         connection.commit()
-    migrations._migrations.append(added)
+    STEPS.append(added)
     one_more_migration.append("now")
 
     Catalog(path).__exit__()
@@ -84,9 +84,9 @@ def test_an_older_catalog_is_brought_up_to_date_with_its_rows(path: Path, one_mo
 def test_a_migration_that_fails_half_way_is_rolled_back_and_stays_pending(
     path: Path, one_more_migration: list[str]
 ) -> None:
-    added = migrations._migrations.pop()
+    added = STEPS.pop()
     Catalog(path).__exit__()
-    migrations._migrations.append(added)
+    STEPS.append(added)
     before = path.read_bytes()
 
     with pytest.raises(RuntimeError, match=r"power cut"):

@@ -38,12 +38,12 @@ if __name__ == "__main__":
 # A cull that tells when it begins to wait for another one.
 WAITING_RALI = """
 import sys
-from rali.moving import recovery
-FileLock = recovery.FileLock
+import filelock
+FileLock = filelock.FileLock
 def told(*arguments, **options):
     print("waiting", file=sys.stderr, flush=True)
     return FileLock(*arguments, **options)
-recovery.FileLock = told
+filelock.FileLock = told
 from rali_cli.app import main
 main()
 """

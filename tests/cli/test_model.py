@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from fakes import write_jpeg
 from make_release import make_release
 from typer.testing import CliRunner
 
+from rali.errors import PathError
 from rali_cli.app import app
 
 RUNNER = CliRunner()
@@ -33,7 +35,8 @@ def test_an_imported_model_is_listed_described_verified_chosen_and_removed(relea
     assert described["precision"] == "float32"
     assert described["parameters"] > 1000
     verified = run("verify", "tiny-rali")
-    assert [line.split()[2] for line in verified.splitlines()[2:]] == ["float32", "float16", "bfloat16"]
+    ways = [line.split()[:3] for line in verified.splitlines()[2:]]
+    assert ways[:3] == [["torch", "cpu", precision] for precision in ("float32", "float16", "bfloat16")]
     assert run("default", "tiny-rali").strip() == "tiny-rali"
     listed = json.loads(run("list", "--json"))
     assert listed["default"] == "tiny-rali"
@@ -64,3 +67,21 @@ def test_what_cannot_be_done_is_an_error_in_one_line(arguments: list[str], compl
 
     with pytest.raises(RaliError, match=complaint):
         RUNNER.invoke(app, ["model", *arguments], catch_exceptions=False)
+
+
+def test_verify_takes_photos_and_answers_programs(tiny_bundle: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        write_jpeg(tmp_path / "photos" / f"{number}.jpg", number)
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no photo")
+
+    results = json.loads(run("verify", str(tiny_bundle), "--photos", str(tmp_path / "photos"), "--json"))["results"]
+
+    assert (results[0]["engine"], results[0]["precision"]) == ("torch", "float32")
+    assert (results[0]["photos"], results[0]["passed"], results[0]["largest_change"]) == (3, True, pytest.approx(0))
+
+
+def test_verify_wants_photos_that_can_be_decoded(tiny_bundle: Path, tmp_path: Path) -> None:
+    result = RUNNER.invoke(app, ["model", "verify", str(tiny_bundle), "--photos", str(tmp_path)])
+
+    assert isinstance(result.exception, PathError)
+    assert "no photo below" in str(result.exception)

@@ -259,7 +259,7 @@ def test_develop_settings_of_another_program_protect(library: Library) -> None:
 
 
 def set_work(library: Library, text: str | None) -> None:
-    library.catalog._db.conn.execute("UPDATE contents SET user_work = ?", (text,))
+    library.catalog._db.execute("UPDATE contents SET user_work = ?", (text,))
 
 
 @pytest.mark.parametrize(

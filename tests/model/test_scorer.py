@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from rali.errors import DeviceError
 from rali.model.golden import golden_pixels
 from rali.model.registry import find_model
-from rali.model.scorer import Scorer, available_device, precision_for
+from rali.model.scorer import Scorer
+from rali.model.ways import available_device, precision_for
 
 TOLERANCE = 1e-5
 
@@ -118,6 +119,7 @@ class CrampedEngine:
 
     def __init__(self, room: int) -> None:
         self.room = room
+        self.batch_size = 2
         self.batches: list[int] = []
 
     def run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

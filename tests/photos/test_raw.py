@@ -58,6 +58,17 @@ def test_a_preview_that_is_too_small_for_the_model_is_not_used(tmp_path: Path) -
     assert _decoded(tmp_path, data, preview_px=120).image.size == (160, 120)
 
 
+def test_a_large_preview_is_reduced_as_a_jpeg_is(tmp_path: Path) -> None:
+    decoded = _decoded(tmp_path, dng(*SENSOR, preview=_preview()), preview_px=90, reduce_to_px=90)
+    assert decoded.image.size == (120, 90)
+    assert (decoded.width, decoded.height) == SENSOR
+    assert mean_difference(decoded.image, PREVIEW.resize((120, 90), Image.Resampling.BOX)) < 2
+
+
+def test_the_sensors_data_are_developed_at_half_size_for_a_reduced_decode_too(tmp_path: Path) -> None:
+    assert _decoded(tmp_path, dng(*SENSOR), reduce_to_px=20).image.size == (240, 180)
+
+
 def test_a_preview_as_large_as_a_small_sensor_is_used_even_below_what_the_model_wants(tmp_path: Path) -> None:
     assert _decoded(tmp_path, dng(*SENSOR, preview=_preview()), preview_px=4000).image.size == SENSOR
 

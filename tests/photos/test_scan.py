@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from rali.errors import PathError
 from rali.photos.photo import PHOTO_SUFFIXES, Photo
-from rali.photos.scan import JOURNAL_NAME, SKIPPED_FOLDERS, Scan, group_shots, matches_glob, resolve_roots, shots_in
+from rali.photos.scan import JOURNAL_NAME, SKIPPED_FOLDERS, Scan, matches_glob, resolve_roots
+from rali.photos.shots import group_shots, shots_in
 
 as_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may read everything")
 
@@ -424,3 +426,70 @@ def test_the_shots_in_a_folder_come_with_every_name_of_a_file(tmp_path: Path) ->
         "b.jpg": (),
         "c.dat": (),
     }
+
+
+@pytest.fixture(params=["by descriptor", "by path"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """List folders as POSIX lets us, and as Windows does."""
+    way: str = request.param
+    if way == "by path":
+        monkeypatch.setattr(os, "supports_fd", os.supports_fd - {os.scandir})
+    elif os.scandir not in os.supports_fd:
+        pytest.skip("folders have no descriptors here")
+    return way
+
+
+@pytest.fixture
+def vanishing(both_ways: str, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Delete the files in this list as soon as a folder was listed, before anything in it is looked at."""
+    files: list[Path] = []
+    scandir = os.scandir
+
+    @contextmanager
+    def listed(folder: str | int) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(folder) as entries:
+            listing: list[os.DirEntry[str]] = list(entries)
+        for file in files:
+            file.unlink(missing_ok=True)
+        yield listing
+
+    monkeypatch.setattr(os, "scandir", listed)
+    if both_ways == "by descriptor":
+        monkeypatch.setattr(os, "supports_fd", os.supports_fd | {listed})
+    return files
+
+
+def test_a_raw_whose_jpeg_vanishes_during_the_look_is_a_shot_of_its_own(tmp_path: Path, vanishing: list[Path]) -> None:
+    _touch(tmp_path, "a.jpg", "a.heic", "a.CR3", "a.xmp", "b.jpg")
+    vanishing += [tmp_path / "a.jpg", tmp_path / "a.heic"]
+
+    scan = Scan([str(tmp_path)])
+    found = {Path(photo.file).name: photo.companions for photo in scan}
+
+    assert found == {"a.CR3": ("a.xmp",), "b.jpg": ()}
+    assert set(scan.unreadable) == {str(tmp_path / "a.jpg"), str(tmp_path / "a.heic")}
+
+
+def test_a_photo_that_vanishes_during_the_look_is_reported_and_the_rest_is_found(
+    tmp_path: Path, vanishing: list[Path]
+) -> None:
+    _touch(tmp_path, "a.jpg", "b.jpg", "sub/c.jpg")
+    vanishing += [tmp_path / "a.jpg"]
+
+    scan = Scan([str(tmp_path)])
+
+    assert _names(tmp_path, scan) == ["b.jpg", "sub/c.jpg"]
+    assert set(scan.unreadable) == {str(tmp_path / "a.jpg")}
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_both_ways_of_listing_find_the_same(tmp_path: Path) -> None:
+    _touch(tmp_path, "b.jpg", "a.CR3", "a.jpg", "a.xmp", ".hidden.jpg", "sub/\udce9.jpg", "film.mp4", "culled/x.jpg")
+    _touch(tmp_path, f"culled/{JOURNAL_NAME}")
+    info = (tmp_path / "b.jpg").stat()
+
+    photos = list(Scan([str(tmp_path)]))
+
+    assert _names(tmp_path, photos) == ["a.jpg", "b.jpg", "sub/\udce9.jpg"]
+    assert photos[0].companions == ("a.CR3", "a.xmp")
+    assert photos[1] == Photo(str(tmp_path / "b.jpg"), info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, ())
