@@ -62,6 +62,10 @@ def _default_db() -> Path:
     return platformdirs.user_data_path("rali", appauthor=False) / "catalog.db"
 
 
+def _default_cache() -> Path:
+    return platformdirs.user_cache_path("rali", appauthor=False)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that can be set from outside.
@@ -77,6 +81,8 @@ class Settings:
         workers: decoding processes; 0 means one a core.
         limit_px: photos with more pixels are refused.
         timeout_s: a photo that takes longer to decode is given up.
+        cache: folder of what can be made anew, thumbnails above all; it may be deleted at any time.
+        thumbnails_mb: what the thumbnails in it may take, in millions of bytes.
     """
 
     db: Path = field(default_factory=_default_db)
@@ -89,6 +95,8 @@ class Settings:
     workers: int = 0
     limit_px: int = 500_000_000
     timeout_s: float = 120.0
+    cache: Path = field(default_factory=_default_cache)
+    thumbnails_mb: int = 1000
 
 
 def config_path() -> Path:
@@ -203,4 +211,6 @@ _CONVERTERS: dict[str, Callable[[object], Any]] = {
     "workers": _number(int, 0, 256),
     "limit_px": _number(int, 1, 10_000_000_000),
     "timeout_s": _number(float, 0.1, 86_400),
+    "cache": _path,
+    "thumbnails_mb": _number(int, 0, 1_000_000),
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,8 @@ from rali.errors import CatalogError, PathError, UsageError
 from rali.model.registry import find_model
 from rali.model.words import Description
 from rali.photos.photo import display_path
+from rali.photos.stars import StarsWanted
+from rali.starred import with_stars
 
 Order = Literal["worst", "best"]
 
@@ -48,6 +51,7 @@ class Wanted:
         limit: at most so many; None for all.
         below, above: bounds of the score, exclusive.
         below_percentile, above_percentile: bounds of the percentile, exclusive.
+        starred: the stars and the label, see :mod:`rali.starred`; None: whatever they are.
     """
 
     order: Order = "worst"
@@ -56,6 +60,7 @@ class Wanted:
     above: float | None = None
     below_percentile: float | None = None
     above_percentile: float | None = None
+    starred: StarsWanted | None = None
 
 
 @dataclass(frozen=True)
@@ -99,18 +104,19 @@ class Ranking:
         """Their percentiles [N]; not asked for where a few are picked by rank or score."""
         return rank.percentiles(self.scores)
 
-    def pick(self, wanted: Wanted) -> list[RankedPhoto]:
-        """Return the photos wanted, in the order wanted."""
+    def pick(self, wanted: Wanted, *, without: Collection[int] = ()) -> list[RankedPhoto]:
+        """Return the photos wanted, in the order wanted; those whose ids are in ``without`` are left out."""
         bounded = (wanted.below, wanted.above, wanted.below_percentile, wanted.above_percentile) != (None,) * 4
-        if wanted.limit is None or bounded or _has_globs(self.scope):
-            return self._picked_from_all(wanted)
+        chosen = bounded or wanted.starred is not None or bool(without) or _has_globs(self.scope)
+        if wanted.limit is None or chosen:
+            return self._picked_from_all(wanted, without)
         worst = wanted.order == "worst"
         ends = end(self.catalog, self.scoring, self.scope, worst=worst, limit=wanted.limit, scored=self.scored)
         records = self.catalog.records((one.photo_id for one in ends), self.scoring)
         return [RankedPhoto(record, one.percentile) for record, one in zip(records, ends, strict=True)]
 
-    def _picked_from_all(self, wanted: Wanted) -> list[RankedPhoto]:
-        mask = np.ones(len(self.scores), dtype=np.bool_)
+    def _picked_from_all(self, wanted: Wanted, without: Collection[int]) -> list[RankedPhoto]:
+        mask = ~np.isin(self.ids, np.fromiter(without, dtype=np.int64, count=len(without)))
         if wanted.below is not None:
             mask &= self.scores < wanted.below
         if wanted.above is not None:
@@ -119,15 +125,20 @@ class Ranking:
             mask &= self.percentiles < wanted.below_percentile
         if wanted.above_percentile is not None:
             mask &= self.percentiles > wanted.above_percentile
-        chosen = np.flatnonzero(mask)[:: 1 if wanted.order == "worst" else -1][: wanted.limit]
-        ids, scores = self.ids[chosen], self.scores[chosen]
-        records = self.catalog.records(ids, self.scoring)
-        percentiles = rank.percentiles_among(scores, self.scores).tolist()
+        chosen = np.flatnonzero(mask)[:: 1 if wanted.order == "worst" else -1]
+        if wanted.starred is not None:
+            place_of = dict(zip(self.ids[chosen].tolist(), chosen.tolist(), strict=True))
+            starred = islice(with_stars(self.catalog, place_of, wanted.starred), wanted.limit)
+            chosen = np.array([place_of[photo_id] for photo_id in starred], dtype=np.intp)
+        chosen = chosen[: wanted.limit]
+        records = self.catalog.records(self.ids[chosen], self.scoring)
+        percentiles = rank.percentiles_among(self.scores[chosen], self.scores).tolist()
         return [RankedPhoto(record, percentile) for record, percentile in zip(records, percentiles, strict=True)]
 
-    def failures(self, limit: int | None = None) -> list[RankedPhoto]:
+    def failures(self, limit: int | None = None, *, starred: StarsWanted | None = None) -> list[RankedPhoto]:
         """Return the photos that have no score, with the reasons."""
-        records = self.catalog.records(self.failed[:limit], self.scoring)
+        failed = self.failed if starred is None else with_stars(self.catalog, self.failed, starred)
+        records = self.catalog.records(islice(failed, limit), self.scoring)
         return [RankedPhoto(record, None) for record in records]
 
 

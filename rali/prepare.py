@@ -78,6 +78,19 @@ class Failure:
     message: str
 
 
+def limit_process(limit_px: int) -> None:
+    """Set up a process that decodes photos: our own pixel limit in place of Pillow's, and an end to its memory."""
+    Image.MAX_IMAGE_PIXELS = None  # decode() refuses what is over limit_px before a pixel is decoded
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # glibc alone has arenas
+        # The HEIC decoder's threads each fill an arena that glibc never empties: 190 MB after 20 photos, else 43.
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limits
+        import resource
+
+        ceiling = _BASE_BYTES + limit_px * _BYTES_PER_PIXEL
+        resource.setrlimit(resource.RLIMIT_AS, (ceiling, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
 @dataclass(frozen=True)
 class Preparer:
     """Decode, turn, resize, crop and hash: a picklable function for the worker pool."""
@@ -91,18 +104,10 @@ class Preparer:
         object.__setattr__(self, "result_bytes", int(np.prod(self.preprocessing.input_shape)))
 
     def start(self) -> None:
-        """Set up a worker process: our own pixel limit in place of Pillow's, an end to its memory, the model first."""
-        Image.MAX_IMAGE_PIXELS = None  # decode() refuses what is over limit_px before a pixel is decoded
-        with contextlib.suppress(AttributeError, OSError, TypeError):  # glibc alone has arenas
-            # The HEIC decoder's threads each fill an arena that glibc never empties: 190 MB after 20 photos, else 43.
-            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        """Set up a worker process, which lets the model go first."""
+        limit_process(self.limit_px)
         with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
             os.nice(_NICENESS)
-        with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limits
-            import resource
-
-            ceiling = _BASE_BYTES + self.limit_px * _BYTES_PER_PIXEL
-            resource.setrlimit(resource.RLIMIT_AS, (ceiling, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def __call__(self, file: str, buffer: memoryview) -> Prepared | Failure:
         """Prepare ``file``; write the model's input, uint8 [crop, crop, 3], into ``buffer``."""

@@ -22,6 +22,7 @@ def open_catalog(db: Path, *, create: bool = False) -> Iterator[Catalog]:
     from rali.errors import CatalogError
     from rali.moving.recovery import recover
     from rali.photos.photo import display_path
+    from rali.rating.recovery import recover_ratings
     from rali_cli.render import notice
 
     with Catalog(db, create=create) as catalog:
@@ -30,7 +31,7 @@ def open_catalog(db: Path, *, create: bool = False) -> Iterator[Catalog]:
             notice(f"The catalog was damaged: it was set aside as {aside}, and a new one begun.")
             notice("Culled photos can still be brought back, from the journal beside them: rali undo --journal FILE")
         try:
-            for line in recover(catalog):
+            for line in (*recover(catalog), *recover_ratings(catalog)):
                 notice(line)
         except (CatalogError, OSError) as error:  # a question can be answered all the same; the next move repairs again
             notice(f"An interrupted run cannot be repaired now ({' '.join(str(error).split())})")

@@ -14,6 +14,7 @@ import typer
 from rali.errors import RaliError
 from rali_cli.commands import (
     apply,
+    bursts,
     cull,
     doctor,
     evaluate,
@@ -22,6 +23,9 @@ from rali_cli.commands import (
     model,
     quarantine,
     ranked,
+    rate,
+    report,
+    review,
     runs,
     score,
     show,
@@ -47,6 +51,10 @@ app.command("best")(ranked.best)
 app.command("list")(ranked.list_command)
 app.command("show")(show.show)
 app.command("stats")(stats.stats)
+app.command("report")(report.report)
+app.command("review")(review.review)
+app.command("rate")(rate.rate)
+app.command("bursts")(bursts.bursts)
 app.command("cull")(cull.cull)
 app.command("apply")(apply.apply)
 app.command("undo")(runs.undo)

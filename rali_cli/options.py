@@ -58,6 +58,11 @@ Since = Annotated[
     str | None, typer.Option("--since", help="Taken at this time or later: 2026, 2026-05, 2026-05-01T12:00.")
 ]
 Until = Annotated[str | None, typer.Option("--until", help="Taken at this time or earlier; a day counts whole.")]
+Stars = Annotated[
+    str | None,
+    typer.Option("--stars", metavar="N", help="With so many stars: 4, 4+, 3-4, 0 for unrated, -1 for rejected."),
+]
+Label = Annotated[str | None, typer.Option("--label", help="With this label; none: without one.")]
 NoProtect = Annotated[
     list[str] | None,
     typer.Option(

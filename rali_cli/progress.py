@@ -127,3 +127,18 @@ def training_bar() -> Iterator[Callable[[Step], None]]:
             bar.update(task, completed=step.done, total=step.total or None)
 
         yield show
+
+
+@contextmanager
+def picture_bar() -> Iterator[Callable[[], None]]:
+    """Show on stderr how many pictures are made; say nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Pictures", total=None)
+        yield lambda: bar.advance(task)

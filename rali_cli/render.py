@@ -189,12 +189,16 @@ def print_csv(photos: Iterable[dict[str, Any]], scoring: Scoring) -> None:
 
 
 def print_paths(photos: Iterable[RankedPhoto]) -> None:
-    """Print paths as raw bytes, each ended by NUL, for ``xargs -0``."""
+    """Print the paths of photos that are there, see :func:`print_path_bytes`."""
+    print_path_bytes(photo.record.path for photo in photos)
+
+
+def print_path_bytes(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Print paths as raw bytes, each ended by NUL, for ``xargs -0``; what is not there any more is left out."""
     sys.stdout.flush()
-    for photo in photos:
-        if not os.path.lexists(photo.record.path):  # what reads this is about to act on files
-            continue
-        sys.stdout.buffer.write(os.fsencode(photo.record.path) + b"\0")
+    for path in paths:
+        if os.path.lexists(path):  # what reads this is about to act on files
+            sys.stdout.buffer.write(os.fsencode(path) + b"\0")
     sys.stdout.buffer.flush()
 
 

@@ -12,12 +12,15 @@ from rich.console import Console
 from rich.text import Text
 
 from rali.catalog.journal import RunRecord, RunState
+from rali.catalog.rating_journal import RatingRun
 from rali.moving.carrier import Carried
 from rali.photos.photo import display_path, shell_word
+from rali_cli import rating_view
 from rali_cli.render import counted, format_size
 
 COPIES = {"copy": "copies", "hardlink": "links"}
 _PLACES_SHOWN = 3
+_NAME_CELLS = 19
 
 
 def print_carried(out: Console, verb: str, carried: Carried) -> None:
@@ -38,12 +41,19 @@ def print_way_back(out: Console, run: RunRecord, db: Path | None) -> None:
         out.print(f"Delete the {COPIES[run.mode]} with: rali quarantine purge {name}", soft_wrap=True)
 
 
-def print_runs(out: Console, runs: Sequence[RunRecord]) -> None:
-    """Print runs, three lines each."""
-    out.print(Text(f"{'run':<19}  {'photos':>7}  {'files':>7}  {'size':>8}  now", style="dim"))
+def print_runs(out: Console, runs: Sequence[RunRecord | RatingRun]) -> None:
+    """Print runs: of culls three lines each, of ratings two."""
+    width = max([_NAME_CELLS, *(len(run.name) for run in runs)])
+    out.print(Text(f"{'run':<{width}}  {'photos':>7}  {'files':>7}  {'size':>8}  now", style="dim"))
     for run in runs:
+        if isinstance(run, RatingRun):
+            numbers = f"{run.files:>7,}  {run.files:>7,}  {'':>8}"
+            out.print(f"{display_path(run.name):<{width}}  {numbers}  {rating_view.state_of(run)}", soft_wrap=True)
+            roots = [display_path(root) for root in run.roots] or ["all photos"]
+            _print_dim(out, f"{_when(run)}, {display_path(run.chosen)}: {_first(roots)}")
+            continue
         numbers = f"{run.shots:>7,}  {run.files:>7,}  {format_size(run.size_bytes):>8}"
-        out.print(f"{display_path(run.name):<19}  {numbers}  {state_of(run)}", soft_wrap=True)
+        out.print(f"{display_path(run.name):<{width}}  {numbers}  {state_of(run)}", soft_wrap=True)
         roots = list(dict.fromkeys(display_path(place.root) for place in run.places))
         _print_dim(out, f"{_when(run)}, {display_path(run.chosen)}: {_first(roots)}")
         folders = list(dict.fromkeys(display_path(place.folder) for place in run.places))
@@ -87,7 +97,7 @@ def run_json(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _when(run: RunRecord) -> str:
+def _when(run: RunRecord | RatingRun) -> str:
     try:
         return datetime.fromisoformat(run.started_at).astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:  # it came from a journal that somebody edited

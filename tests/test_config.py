@@ -17,6 +17,7 @@ def config(own_world: Path) -> Path:
 
 def test_without_any_source_the_defaults_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RALI_DB")
+    monkeypatch.delenv("RALI_CACHE")
 
     settings = load_settings()
 

@@ -33,6 +33,7 @@ def run_commands(commands: list[str], folder: Path) -> str:
         "COLUMNS": "100",
         "RALI_DB": str(folder / "catalog.db"),
         "RALI_CONFIG": str(folder / "config.toml"),
+        "RALI_CACHE": str(folder / "cache"),
     }
     shown = []
     for command in commands:

@@ -281,7 +281,12 @@ class Journal:
     def _runs(self, tail: str, values: Sequence[object] = ()) -> list[RunRecord]:
         found = []
         for row in self._rows(
-            f"SELECT id, name, started_at, mode, chosen, model, recipe, state FROM runs {tail}", values
+            # Runs of rali rate are in rali/catalog/rating_journal.py.
+            f"""
+            SELECT id, name, started_at, mode, chosen, model, recipe, state
+            FROM (SELECT * FROM runs WHERE mode != 'rate') {tail}
+            """,
+            values,
         ):
             run_id, name, started_at, mode, chosen, model, recipe, state = row
             places = self._rows("SELECT id, root, folder FROM places WHERE run_id = ? ORDER BY id", (run_id,))

@@ -9,9 +9,12 @@ embeddings content x scoring -> float16 vector; apart from scores, so that ranki
 failures   why a photo has no score
 history    which contents a photo held before: its past scores are theirs
 marks      what the user decided by hand, by content: it survives a rename and a rescan
-runs       one row a cull
+exposures  how each content was exposed, by which body: no row where nobody has looked
+splits     contents of which the user said that they are no group: one row a content and a decision
+runs       one row a cull, or a run of rali rate
 places     where a run's files went: one row a scanned root
 moves      the journal: one row a file, written before the file is touched (see rali/catalog/journal.py)
+sidecars   the same for ratings: what an XMP sidecar held before (see rali/catalog/rating_journal.py)
 """
 
 from __future__ import annotations
@@ -173,8 +176,66 @@ def index_scores(db: Database) -> None:
     db.conn.execute("CREATE INDEX scores_by_score ON scores (scoring_id, score)")
 
 
+def create_sidecars(db: Database) -> None:
+    """Create the journal of ratings."""
+    for statement in (
+        """
+        CREATE TABLE sidecars (
+            id INTEGER PRIMARY KEY,
+            run_id INTEGER NOT NULL REFERENCES runs (id),
+            photo BLOB NOT NULL,          -- whose stars they are
+            path BLOB NOT NULL,
+            old BLOB,                     -- what it held, deflated; NULL: there was none, or it is restored
+            old_mtime_ns INTEGER NOT NULL,
+            old_permissions INTEGER NOT NULL,
+            new_hash BLOB NOT NULL,       -- of what it was to hold: what is not that has been changed by others
+            state TEXT NOT NULL           -- writing, written, restoring, restored
+        )
+        """,
+        "CREATE INDEX sidecars_by_run ON sidecars (run_id, id)",
+        "CREATE INDEX sidecars_by_path ON sidecars (path)",
+    ):
+        db.conn.execute(statement)
+
+
+def create_exposures_and_splits(db: Database) -> None:
+    """Create what grouping needs."""
+    for statement in (
+        """
+        CREATE TABLE exposures (
+            content_id INTEGER PRIMARY KEY REFERENCES contents (id),
+            body TEXT,         -- serial number
+            burst TEXT,        -- what the camera calls it
+            drive TEXT,        -- single, continuous or bracket
+            exposure_s REAL,
+            bias_ev REAL,
+            f_number REAL,
+            iso REAL,
+            focal_mm REAL,
+            distance_m REAL
+        )
+        """,
+        """
+        CREATE TABLE splits (
+            split INTEGER NOT NULL, -- the decision; contents of one are never in one group
+            hash BLOB NOT NULL,
+            split_at TEXT NOT NULL,
+            PRIMARY KEY (split, hash)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX splits_by_hash ON splits (hash)",
+    ):
+        db.conn.execute(statement)
+
+
 # In this order; a catalog notes the names of those that it has been through.
-STEPS: list[Callable[[Database], None]] = [create_photos_and_scores, create_marks_and_runs, index_scores]
+STEPS: list[Callable[[Database], None]] = [
+    create_photos_and_scores,
+    create_marks_and_runs,
+    index_scores,
+    create_sidecars,
+    create_exposures_and_splits,
+]
 
 
 def applied(connection: sqlite3.Connection) -> set[str]:

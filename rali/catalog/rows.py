@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from rali.catalog.records import Outcome, PhotoRecord
 from rali.errors import FailureKind
 from rali.photos.decode import FileState
+from rali.photos.exif import Exposure
 from rali.photos.photo import Photo
 from rali.prepare import Content
 
@@ -32,6 +33,7 @@ def content_row(connection: sqlite3.Connection, content: Content) -> int:
         content_id, known = row
         if known is None:
             connection.execute("UPDATE contents SET user_work = ? WHERE id = ?", (user_work, content_id))
+        exposure_row(connection, content_id, content.shot.exposure)
         return int(content_id)
     cursor = connection.execute(
         """
@@ -52,7 +54,18 @@ def content_row(connection: sqlite3.Connection, content: Content) -> int:
             user_work,
         ),
     )
-    return int(cursor.lastrowid or 0)
+    content_id = int(cursor.lastrowid or 0)
+    exposure_row(connection, content_id, content.shot.exposure)
+    return content_id
+
+
+def exposure_row(connection: sqlite3.Connection, content_id: int, exposure: Exposure) -> None:
+    """Note how a content was exposed, in place of what was known before."""
+    places = ", ".join("?" * len(fields(Exposure)))
+    connection.execute(
+        f"INSERT OR REPLACE INTO exposures VALUES (?, {places})",
+        (content_id, *(getattr(exposure, column.name) for column in fields(Exposure))),
+    )
 
 
 def photo_row(connection: sqlite3.Connection, photo: Photo, state: FileState, content_id: int | None, now: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -24,7 +24,7 @@ REJECTED = "marked reject"
 
 @dataclass(frozen=True)
 class Choice:
-    """What to choose, by one of the first five; by none of them, only what is marked reject.
+    """What to choose, in one of six ways; in none of them, only what is marked reject.
 
     Attributes:
         below: scores below it, exclusive.
@@ -32,7 +32,8 @@ class Choice:
         bottom_count: the worst, at most so many.
         keep: all but the best, of which so many stay.
         paths: a list of files; a companion stands for its shot.
-        across: count ``bottom_percent``, ``bottom_count`` and ``keep`` over all folders together, not in each.
+        across: count all but scores and lists over all folders together, not in each.
+        per_burst: all but the best of each burst, of which so many stay; see :mod:`rali.grouping.bursts`.
 
     Raises:
         UsageError: more than one is given, or a number makes no sense.
@@ -44,11 +45,12 @@ class Choice:
     keep: int | None = None
     paths: tuple[str, ...] | None = None
     across: bool = False
+    per_burst: int | None = None
 
     def __post_init__(self) -> None:
-        given = [self.below, self.bottom_percent, self.bottom_count, self.keep, self.paths]
+        given = [self.below, self.bottom_percent, self.bottom_count, self.keep, self.paths, self.per_burst]
         if sum(value is not None for value in given) > 1:
-            raise UsageError("choose photos in one way: --below, --bottom, --keep or --from")
+            raise UsageError("choose photos in one way: --below, --bottom, --keep, --per-burst or --from")
         if self.below is not None and not math.isfinite(self.below):
             raise UsageError(f"--below {self.below}: give a score")
         if self.bottom_percent is not None and not 0 < self.bottom_percent <= 100:
@@ -57,8 +59,11 @@ class Choice:
             raise UsageError(f"--bottom {self.bottom_count}: give 1 or more")
         if self.keep is not None and self.keep < 1:
             raise UsageError(f"--keep {self.keep}: give 1 or more")
-        if self.across and self.bottom_percent is None and self.bottom_count is None and self.keep is None:
-            raise UsageError("--across goes with --bottom or --keep")
+        if self.per_burst is not None and self.per_burst < 1:
+            raise UsageError(f"--per-burst {self.per_burst}: give 1 or more")
+        counts = (self.bottom_percent, self.bottom_count, self.keep, self.per_burst)
+        if self.across and all(count is None for count in counts):
+            raise UsageError("--across goes with --bottom, --keep or --per-burst")
 
     def __str__(self) -> str:
         """Say what is chosen: ``bottom 10 % of each folder``."""
@@ -71,6 +76,8 @@ class Choice:
             return f"bottom {self.bottom_count:,}{of_all}"
         if self.keep is not None:
             return f"all but the best {self.keep:,}{'' if self.across else of_all}"
+        if self.per_burst is not None:
+            return f"all but the best{_several(self.per_burst)} of each burst{'' if self.across else ' in each folder'}"
         return "the list given" if self.paths is not None else "what is marked reject"
 
     @property
@@ -80,7 +87,14 @@ class Choice:
             return "on the list"
         if self.keep is not None:
             return f"not among the best {self.keep:,}{'' if self.across else ' of its folder'}"
+        if self.per_burst is not None:
+            several = self.per_burst > 1
+            return f"not {'among ' if several else ''}the best{_several(self.per_burst)} of its burst"
         return str(self).replace("each folder", "its folder")
+
+
+def _several(count: int) -> str:
+    return f" {count:,}" if count > 1 else ""
 
 
 def parse_bottom(text: str) -> tuple[float | None, int | None]:
@@ -100,7 +114,7 @@ def parse_bottom(text: str) -> tuple[float | None, int | None]:
 def choose(
     choice: Choice, ids: NDArray[np.int64], scores: NDArray[np.float64], folders: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Tell of each photo if ``choice``, which is no list, takes it; never more than was asked for.
+    """Tell of each photo if ``choice``, by score, share or count, takes it; never more than was asked for.
 
     Equal scores are told apart by id, as a ranking does, so that a photo shown as the third worst is the third to go.
 
@@ -155,10 +169,13 @@ class Picked(NamedTuple):
     considered: int
 
 
-def pick(photos: Sequence[Candidate], choice: Choice) -> Picked:
+def pick(photos: Sequence[Candidate], choice: Choice, *, lesser: Container[int] = ()) -> Picked:
     """Choose among ``photos`` by their scores, or by a list; and, from all of them or the list, what is marked reject.
 
     Photos without a finite score are chosen by a list or a mark alone, and disturb nobody's percentile.
+
+    Args:
+        lesser: ids of photos that are not among the best of their burst, for a choice per burst.
     """
     scores = np.array([math.nan if photo.score is None else photo.score for photo in photos], dtype=np.float64)  # [P]
     finite = np.flatnonzero(np.isfinite(scores))  # [N]
@@ -174,6 +191,9 @@ def pick(photos: Sequence[Candidate], choice: Choice) -> Picked:
                 unknown.append(path)
             else:
                 why[at] = REJECTED if photos[at].mark == "reject" else choice.why
+    elif choice.per_burst is not None:
+        why = {at: choice.why for at in finite.tolist() if photos[at].photo_id in lesser}
+        why |= {at: REJECTED for at, photo in enumerate(photos) if photo.mark == "reject"}
     else:
         scored = [photos[at] for at in finite.tolist()]
         ids = np.array([photo.photo_id for photo in scored], dtype=np.int64)

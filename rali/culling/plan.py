@@ -16,6 +16,7 @@ from rali.catalog.rows import split_names
 from rali.culling.choice import REJECTED, Choice, Pick, pick
 from rali.culling.protect import FolderOnDisk, rules_off, strongest
 from rali.errors import FailureKind, UnsafeError
+from rali.grouping.bursts import beyond_the_best, find_bursts
 from rali.photos.photo import display_path, shell_word
 
 
@@ -135,7 +136,10 @@ def plan_cull(
     """
     off = rules_off(no_protect)
     photos = catalog.candidates(scoring, scope)
-    chosen = pick(photos, choice)
+    lesser: Collection[int] = ()
+    if choice.per_burst is not None:
+        lesser = beyond_the_best(find_bursts(catalog, scoring, scope), choice.per_burst, across=choice.across)
+    chosen = pick(photos, choice, lesser=lesser)
     held = [
         HeldBack(path, None, "unknown", f"it is not in the catalog; run: rali score {shell_word(path)}")
         for path in chosen.unknown

@@ -34,7 +34,7 @@ from rali.moving.moves import (
 )
 
 # What link() says where a file system has no hard links: FAT, exFAT, SMB, some FUSE; EMLINK where it has no more.
-_NO_LINKS = frozenset(
+NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.EACCES}
 )
 _CHUNK_BYTES = 1 << 20
@@ -173,9 +173,9 @@ class Mover:
             if isinstance(error, FileExistsError):
                 raise TakenError(_taken(transfer.target)) from error
             crosses = error.errno == errno.EXDEV or (
-                error.errno in _NO_LINKS and crosses_devices(transfer.source, transfer.target)
+                error.errno in NO_LINKS and crosses_devices(transfer.source, transfer.target)
             )
-            if not crosses and error.errno not in _NO_LINKS:
+            if not crosses and error.errno not in NO_LINKS:
                 raise
             if self.keeps_source:
                 raise RefusalError("there can be no hard link; use --copy") from error
@@ -220,7 +220,7 @@ class Mover:
         except OSError as error:
             if _same_file(partial, transfer.target):
                 transfer.step = Step.PLACED
-            elif error.errno in _NO_LINKS:
+            elif error.errno in NO_LINKS:
                 self._reserve(transfer)
                 self._take_reserved_name(transfer, partial)
                 transfer.step = Step.PLACED
@@ -305,7 +305,7 @@ class Mover:
         try:
             self.fs.link(aside, name)
         except OSError as error:
-            if error.errno in _NO_LINKS and look(name) is None:
+            if error.errno in NO_LINKS and look(name) is None:
                 self.fs.rename(aside, name)
                 return
             if not _same_file(aside, name):

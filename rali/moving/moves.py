@@ -45,6 +45,10 @@ class Fs:
         """Move a file onto an empty one of ours."""
         os.rename(old, new)
 
+    def replace(self, old: str, new: str) -> None:
+        """Put a file of ours in the place of another, in one step."""
+        os.replace(old, new)
+
     def create(self, path: str) -> int:
         """Open a new file for writing and reading back; FileExistsError if the name is taken."""
         return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
@@ -61,6 +65,10 @@ class Fs:
     def set_time(self, path: str, mtime_ns: int) -> None:
         """Set a copy's time of change."""
         os.utime(path, ns=(os.stat(path).st_atime_ns, mtime_ns))
+
+    def set_permissions(self, path: str, permissions: int) -> None:
+        """Say who may read and write a file of ours."""
+        os.chmod(path, permissions)
 
     def sync(self, file: int) -> None:
         """Bring a file's content to the disk."""

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from rali.errors import FailureKind, PhotoError
 from rali.photos.color import as_stored, to_srgb
-from rali.photos.exif import TURNS, Shot, read_shot, read_tiff_shot, tagged_orientation
+from rali.photos.exif import TURNS, Exposure, Shot, read_shot, read_tiff_shot, tagged_orientation
 from rali.photos.fingerprint import content_hash
 from rali.photos.sniff import Data, Format, is_whole, may_be_raw, sniff
 from rali.photos.user_work import UserWork, embedded_work
@@ -121,6 +121,31 @@ def decode(
         raise PhotoError(FailureKind.TOO_LARGE, _NO_MEMORY) from error
 
 
+def read_header(file: str, format: Format) -> tuple[FileState, Shot]:
+    """Read what a photo's header says of how it was taken, without its pixels; of a RAW, only one that is a TIFF.
+
+    Args:
+        format: as it was sniffed when the photo was decoded.
+
+    Returns:
+        The state of the very file that was read, and what it says; what is missing or damaged is left at its default.
+
+    Raises:
+        OSError: the file is gone, or cannot be read.
+    """
+    with open(file, "rb") as stream:
+        state = _state(stream)
+        if format is Format.RAW:
+            return state, read_tiff_shot(stream)
+        if format is Format.HEIF:
+            _register_heif()
+        try:
+            with _pillow_errors():
+                return state, read_shot(Image.open(stream, formats=_PILLOW_FORMATS[format]))
+        except PhotoError:
+            return state, Shot()
+
+
 def _decode(file: str, stream: BinaryIO, data: Data, state: FileState, wish: _Wish) -> Decoded:
     format = sniff(data)
     if format is None:
@@ -169,7 +194,8 @@ def _decode_raw(file: str, stream: BinaryIO, data: Data, state: FileState, wish:
     # LibRaw writes EXIF into a preview that has none, with the epoch for a time that it does not know.
     if captured_at is not None and captured_at < "1970-01-02":
         captured_at = None
-    shot = Shot(developed.orientation, captured_at, own_shot.camera or container.camera)
+    exposure = container.exposure if container.exposure != Exposure() else own_shot.exposure
+    shot = Shot(developed.orientation, captured_at, own_shot.camera or container.camera, exposure)
     width, height = developed.width, developed.height
     if _lies_sideways(developed.orientation):
         width, height = height, width

@@ -1,7 +1,8 @@
 """What a photographer has decided about a photo in other programs: in XMP, inside the photo or beside it.
 
 A rule's name maps to a detail for people: ``{"rating": "3 stars", "label": "label Red"}``. What cannot be read counts
-as work: it may hold some.
+as work: it may hold some. What rali wrote itself (:mod:`rali.rating`) is nobody's work, as long as it stands there as
+it was written.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import BinaryIO
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
 from rali.photos.photo import SIDECAR_SUFFIXES, display_path
-from rali.photos.xmp import MAX_XMP_BYTES, RDF, Bytes, exif_rating, xmp_packets
+from rali.photos.xmp import MAX_XMP_BYTES, RALI, RDF, Bytes, exif_rating, xmp_packets
 
 UserWork = Mapping[str, str]
 WORK_RULES = ("rating", "label", "pick", "develop", "unreadable")
@@ -169,7 +170,10 @@ class _Properties:
     def work(self) -> dict[str, str]:
         """Apply the rules; the first detail of each stays."""
         work: dict[str, str] = {}
+        ours = {_RECORDS[name]: text for name, text, _ in self._found if name in _RECORDS}
         for name, text, items in self._found:
+            if name in ours and ours[name] == text:
+                continue
             for rule, detail_of in _RULES.get(name, ()):
                 detail = detail_of(text)
                 if detail:
@@ -279,8 +283,14 @@ _RULES: Mapping[str, tuple[tuple[str, Callable[[str], str | None]], ...]] = {
     f"{_ACDSEE}rawrppused": (("develop", _flag("develop settings (ACDSee)")),),
     f"{_DARKTABLE}colorlabels": (("label", _of(_DARKTABLE_COLOURS)),),
 }
+# Where rali notes what it wrote: in the same document, so that it goes where that goes.
+_RECORDS = {
+    f"{{{RALI}}}Rating": f"{_XMP}Rating",
+    f"{{{RALI}}}Label": f"{_XMP}Label",
+    f"{{{RALI}}}Pick": f"{_XMP_DM}pick",
+}
 _HISTORIES = frozenset({f"{_DARKTABLE}history", f"{_DARKTABLE}history_operation"})  # the second until darktable 3.0
-_KNOWN = frozenset({*_RULES, *_HISTORIES})
+_KNOWN = frozenset({*_RULES, *_HISTORIES, *_RECORDS})
 # What Camera Raw writes of a photo that has no settings.
 _CAMERA_RAW_BOOKKEEPING = frozenset({"Version", "ProcessVersion", "CompatibleVersion", "RawFileName"})
 _CAMERA_RAW_STATES = frozenset({"HasSettings", "HasCrop", "AlreadyApplied"})

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Protocol
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+RALI = "http://ns.rali.dev/1.0/"
 MAX_XMP_BYTES = 16 << 20  # of all packets of a photo together, or of a sidecar
 _MAX_PACKETS = 64
 _MAX_PLACES = 1000

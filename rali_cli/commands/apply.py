@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rali.catalog.catalog import Catalog
     from rali.catalog.journal import Mode
     from rali.culling.plan import CullPlan, HeldBack
+    from rali.moving.carrier import Carried
     from rali.moving.runs import Done
 
 _DOING = {"move": "Moving", "copy": "Copying", "hardlink": "Linking"}
@@ -165,14 +166,13 @@ def carry_out(
     _report(done, plan, file, way, dropped, as_json)
     if trash_error is not None:
         render.notice(f"rali: {trash_error}")
-    end(done, ended_early=trash_error is not None, some_stayed=bool(dropped))
+    end(done.carried, ended_early=trash_error is not None, some_stayed=bool(dropped))
 
 
-def end(done: Done, *, ended_early: bool = False, some_stayed: bool = False) -> None:
+def end(carried: Carried, *, ended_early: bool = False, some_stayed: bool = False) -> None:
     """End a command with the exit code of what was carried, saying on stderr what is not as it was asked for."""
     from rali_cli import render
 
-    carried = done.carried
     if carried.unsettled:
         render.notice(f"rali: {carried.unsettled:,} files are on both sides; the next command tries again")
     if carried.interrupted:

@@ -29,6 +29,10 @@ def cull(
         str | None, typer.Option("--bottom", metavar="10%|N", help="The worst 10 %, or the worst N, of each folder.")
     ] = None,
     keep: Annotated[int | None, typer.Option("--keep", metavar="N", help="All but the best N of each folder.")] = None,
+    per_burst: Annotated[
+        int | None,
+        typer.Option("--per-burst", metavar="KEEP", help="All but the best KEEP of each burst, see rali bursts."),
+    ] = None,
     from_list: Annotated[
         str | None,
         typer.Option(
@@ -37,7 +41,7 @@ def cull(
     ] = None,
     null: Annotated[bool, typer.Option("-0", "--null", help="The list's paths are each ended by a NUL byte.")] = False,
     across: Annotated[
-        bool, typer.Option("--across", help="Count --bottom and --keep over all folders together.")
+        bool, typer.Option("--across", help="Count --bottom, --keep and --per-burst over all folders together.")
     ] = False,
     include: options.Include = None,
     exclude: options.Exclude = None,
@@ -74,7 +78,7 @@ def cull(
     chosen = way(to=to, copy=copy, hardlink=hardlink, to_trash=to_trash, yes=yes, no_protect=no_protect, db=db)
     if not paths and from_list is None:
         raise UsageError("say where to look: rali cull FOLDER, or rali cull --from LIST")
-    choice = _choice(below, bottom, keep, from_list, null, across)
+    choice = _choice(below, bottom, keep, per_burst, from_list, null, across)
     with answering(db, model, recipe) as (catalog, scoring):
         scope = scope_of(paths or (), include=include or (), exclude=exclude or (), since=since, until=until)
         if not catalog.count_listed(scope_of(paths or ())):
@@ -83,8 +87,8 @@ def cull(
         plan = plan_cull(catalog, scoring, scope, choice, roots=scope.roots, no_protect=chosen.no_protect)
         if not plan.shots and not plan.held_back and not _chooses(choice):
             raise UsageError(
-                "say what to cull: --below SCORE, --bottom 10%, --keep N or --from LIST; or mark photos first: "
-                "rali reject PHOTO"
+                "say what to cull: --below SCORE, --bottom 10%, --keep N, --per-burst KEEP or --from LIST; or mark "
+                "photos first: rali reject PHOTO"
             )
         file = plan_file
         if file is not None:
@@ -102,14 +106,21 @@ def cull(
 
 
 def _choice(
-    below: float | None, bottom: str | None, keep: int | None, from_list: str | None, null: bool, across: bool
+    below: float | None,
+    bottom: str | None,
+    keep: int | None,
+    per_burst: int | None,
+    from_list: str | None,
+    null: bool,
+    across: bool,
 ) -> Choice:
     from rali.culling.choice import Choice, parse_bottom
 
     if null and from_list is None:
         raise UsageError("-0 goes with --from: it says how the list's paths end")
     percent, number = (None, None) if bottom is None else parse_bottom(bottom)
-    chosen = Choice(below, percent, number, keep, None if from_list is None else (), across)  # a mistake is told first
+    # A mistake is told before the list is read.
+    chosen = Choice(below, percent, number, keep, None if from_list is None else (), across, per_burst)
     if from_list is None:
         return chosen
     return Choice(paths=_read_list(from_list, null=null))
@@ -117,10 +128,8 @@ def _choice(
 
 def _chooses(choice: Choice) -> bool:
     """Tell if anything was asked for beyond what is marked."""
-    return any(
-        value is not None
-        for value in (choice.below, choice.bottom_percent, choice.bottom_count, choice.keep, choice.paths)
-    )
+    ways = (choice.below, choice.bottom_percent, choice.bottom_count, choice.keep, choice.paths, choice.per_burst)
+    return any(value is not None for value in ways)
 
 
 def _read_list(source: str, *, null: bool) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ import typer
 
 from rali_cli import options
 from rali_cli.answering import answering, explained
+from rali_cli.commands.bursts import groups_in
 
 if TYPE_CHECKING:
     from rali.listing import Wanted
+    from rali.photos.stars import StarsWanted
 
 Count = Annotated[int, typer.Option("-n", "--count", min=1, help="How many photos.")]
 
@@ -19,6 +21,8 @@ Count = Annotated[int, typer.Option("-n", "--count", min=1, help="How many photo
 def worst(
     paths: options.SomePaths = None,
     count: Count = 10,
+    stars: options.Stars = None,
+    label: options.Label = None,
     model: options.ShownModel = None,
     recipe: options.ShownRecipe = None,
     db: options.Db = None,
@@ -29,12 +33,18 @@ def worst(
     """Show the photos with the lowest scores."""
     from rali.listing import Wanted
 
-    _show_ranked("Worst", paths, Wanted("worst", count), model, recipe, db, as_json, as_csv, as_paths)
+    wanted = Wanted("worst", count, starred=_starred(stars, label))
+    _show_ranked("Worst", paths, wanted, model, recipe, db, as_json, as_csv, as_paths)
 
 
 def best(
     paths: options.SomePaths = None,
     count: Count = 10,
+    one_per_burst: Annotated[
+        bool, typer.Option("--one-per-burst", help="Of each group that rali bursts shows, only the best.")
+    ] = False,
+    stars: options.Stars = None,
+    label: options.Label = None,
     model: options.ShownModel = None,
     recipe: options.ShownRecipe = None,
     db: options.Db = None,
@@ -45,7 +55,8 @@ def best(
     """Show the photos with the highest scores."""
     from rali.listing import Wanted
 
-    _show_ranked("Best", paths, Wanted("best", count), model, recipe, db, as_json, as_csv, as_paths)
+    wanted = Wanted("best", count, starred=_starred(stars, label))
+    _show_ranked("Best", paths, wanted, model, recipe, db, as_json, as_csv, as_paths, one_per_burst=one_per_burst)
 
 
 def list_command(
@@ -62,6 +73,8 @@ def list_command(
     exclude: options.Exclude = None,
     since: options.Since = None,
     until: options.Until = None,
+    stars: options.Stars = None,
+    label: options.Label = None,
     failed: Annotated[bool, typer.Option("--failed", help="Photos without a score, with the reason, instead.")] = False,
     best_first: Annotated[bool, typer.Option("--best-first", help="Best first; worst first otherwise.")] = False,
     count: Annotated[int | None, typer.Option("-n", "--count", min=1, help="At most so many.")] = None,
@@ -72,7 +85,7 @@ def list_command(
     as_csv: options.AsCsv = False,
     as_paths: options.AsPaths = False,
 ) -> None:
-    """List scored photos, filtered by score, percentile, path and time."""
+    """List scored photos, filtered by score, percentile, path, time, stars and label."""
     from rali.listing import Wanted
 
     wanted = Wanted(
@@ -82,6 +95,7 @@ def list_command(
         above=above,
         below_percentile=below_percentile,
         above_percentile=above_percentile,
+        starred=_starred(stars, label),
     )
     _show_ranked(
         "Photos",
@@ -101,6 +115,15 @@ def list_command(
     )
 
 
+def _starred(stars: str | None, label: str | None) -> StarsWanted | None:
+    """Make one question of two options; None if neither was given."""
+    from rali.photos.stars import StarsWanted, parse_stars
+
+    if stars is None and label is None:
+        return None
+    return StarsWanted(*parse_stars(stars), label) if stars is not None else StarsWanted(label=label)
+
+
 def _show_ranked(
     title: str,
     paths: list[Path] | None,
@@ -117,7 +140,9 @@ def _show_ranked(
     since: str | None = None,
     until: str | None = None,
     failed: bool = False,
+    one_per_burst: bool = False,
 ) -> None:
+    from rali.grouping.bursts import lesser_photos
     from rali.listing import rank_photos, scope_of
     from rali_cli import render
 
@@ -125,7 +150,10 @@ def _show_ranked(
     with answering(db, model, recipe) as (catalog, scoring):
         scope = scope_of(paths or (), include=include or (), exclude=exclude or (), since=since, until=until)
         ranking = rank_photos(catalog, scoring, scope)
-        photos = ranking.failures(wanted.limit) if failed else ranking.pick(wanted)
+        lesser = lesser_photos(groups_in(catalog, scoring, scope)) if one_per_burst else set()
+        photos = (
+            ranking.failures(wanted.limit, starred=wanted.starred) if failed else ranking.pick(wanted, without=lesser)
+        )
         status = "failed" if failed else "cached"
         if not failed and output is not render.Output.PATHS:
             photos = explained(catalog, scoring, photos, model=model)

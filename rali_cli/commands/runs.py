@@ -1,4 +1,4 @@
-"""``rali runs`` and ``rali undo``: what culls have moved, and bringing it back."""
+"""``rali runs`` and ``rali undo``: what culls have moved and ratings have written, and taking it back."""
 
 from __future__ import annotations
 
@@ -18,27 +18,34 @@ from rali_cli.progress import moving_bar, stop_on_signal
 if TYPE_CHECKING:
     from rali.catalog.catalog import Catalog
     from rali.catalog.journal import RunRecord
+    from rali.catalog.rating_journal import RatingRun
     from rali.moving.runs import Done
 
 
 def runs(db: options.Db = None, as_json: options.AsJson = False) -> None:
-    """List what was culled, the last first: when, how many, how big, and where it is now."""
+    """List what was culled or rated, the last first: when, how many, how big, and where it is now."""
     from rali.catalog.journal import Journal
-    from rali_cli import render, run_view
+    from rali.catalog.rating_journal import RatingJournal, RatingRun
+    from rali_cli import rating_view, render, run_view
 
     with open_catalog(load_settings({"db": db}).db) as catalog:
-        found = Journal(catalog).runs()
+        found: list[RunRecord | RatingRun] = [*Journal(catalog).runs(), *RatingJournal(catalog).runs()]
+    found.sort(key=lambda run: run.id, reverse=True)
     if as_json:
-        render.print_json({"runs": [run_view.run_json(run) for run in found]})
+        described = [
+            rating_view.run_json(run) if isinstance(run, RatingRun) else run_view.run_json(run) for run in found
+        ]
+        render.print_json({"runs": described})
         return
     out = render.console()
     if not found:
         out.print("Nothing was culled yet.")
         return
     run_view.print_runs(out, found)
-    if any(run.away for run in found):
+    if any(not run.undone if isinstance(run, RatingRun) else run.away for run in found):
         out.print()
-        out.print("Bring photos back with: rali undo RUN")
+        ratings_alone = all(isinstance(run, RatingRun) for run in found)
+        out.print(f"{'Take stars' if ratings_alone else 'Bring photos'} back with: rali undo RUN")
 
 
 def undo(
@@ -63,7 +70,10 @@ def undo(
     db: options.Db = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Bring what a run moved back under its old names; nothing that lies there now is overwritten."""
+    """Bring what a run moved back under its old names, or make the sidecars that it wrote what they were.
+
+    Nothing that lies there now, or has been changed since, is overwritten.
+    """
     from rali.moving.runs import find_run
     from rali.moving.runs import undo as undo_run
     from rali.photos.photo import display_path
@@ -77,6 +87,10 @@ def undo(
             "rali undo --journal .rali-quarantine/RUN"
         )
     with open_catalog(file, create=journal is not None) as catalog:
+        rating = _rating_of(catalog, name) if journal is None else None
+        if rating is not None:
+            _undo_rating(catalog, rating, only, as_json)
+            return
         run = find_run(catalog, name) if journal is None else _run_of(catalog, journal)
         if not run.away:
             _print_nothing_away(run, as_json)
@@ -85,7 +99,45 @@ def undo(
         with stop_on_signal() as stop, moving_bar("Bringing back", total) as on_progress:
             done = undo_run(catalog, run, only=only, on_progress=on_progress, stop=stop)
     _print_undone(run, done, only, as_json)
-    end(done)
+    end(done.carried)
+
+
+def _rating_of(catalog: Catalog, name: str | None) -> RatingRun | None:
+    """Return the rating that is meant: by its name, or because no cull that can be undone came after it."""
+    from rali.moving.runs import find_run
+    from rali.rating.runs import find_rating
+
+    rating = find_rating(catalog, name)
+    if rating is None or name is not None:
+        return rating
+    try:
+        return rating if find_run(catalog, None).id < rating.id else None
+    except UsageError:  # there is no cull to undo
+        return rating
+
+
+def _undo_rating(catalog: Catalog, run: RatingRun, only: str | None, as_json: bool) -> None:
+    from rali.photos.photo import display_path
+    from rali.rating.runs import undo_rating
+    from rali_cli import plan_view, rating_view, render
+
+    with stop_on_signal() as stop, moving_bar("Taking back", run.files - run.restored) as on_progress:
+        rated = undo_rating(catalog, run, only=only, on_progress=on_progress, stop=stop)
+    carried = rated.carried
+    if only is not None and not (carried.files or carried.refused or carried.interrupted or carried.ended_by):
+        raise PathError(f"no sidecar of run {run.name} that is still as it was written matches {display_path(only)}")
+    if as_json:
+        document = {"run": rating_view.run_json(rated.run or run), "files": carried.files}
+        render.print_json(document | {"stayed": plan_view.stayed_json(carried.refused)})
+    else:
+        out = render.console()
+        if run.undone:
+            out.print(f"Nothing to take back: run {run.name} is undone.")
+        else:
+            left = f"; {len(carried.refused):,} left:" if carried.refused else "."
+            out.print(f"{render.counted(carried.files, 'sidecar')} as before run {run.name}{left}")
+            rating_view.print_left(out, carried)
+    end(carried)
 
 
 def _run_of(catalog: Catalog, journal: Path) -> RunRecord:

@@ -27,10 +27,15 @@ def show(
     db: options.Db = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show a photo's score, its place in its folder and in the catalog, and what is known about it."""
+    """Show a photo's score, its place in its folder and in the catalog, what is known about it, and the photo.
+
+    The picture itself is printed on terminals alone, and not where NO_COLOR is set.
+    """
     from rali.catalog.records import Mark
+    from rali.config import load_settings
     from rali.listing import show_photo
-    from rali_cli import render
+    from rali.thumbnails.making import requests_for
+    from rali_cli import picture, render
 
     with answering(db, model, recipe) as (catalog, scoring):
         shown = show_photo(catalog, scoring, photo)
@@ -39,6 +44,7 @@ def show(
         path = os.fspath(shown.in_catalog.record.path)
         mark = next((mark for mark in get_args(Mark) if path in catalog.marked(mark)), None)
         culled = _find_culled(catalog, path) if not os.path.lexists(path) else None
+        (request,) = requests_for(catalog, [path if culled is None else culled[1]])
     if as_json:
         document = render.photo_json(shown.in_catalog, shown.status) | {
             "percentile_in_folder": shown.folder_percentile,
@@ -51,6 +57,8 @@ def show(
         out = render.console()
         for name, value in _lines(shown, scoring, mark, culled):
             out.print(f"{name:<11} {value}", soft_wrap=True)
+        if picture.shows_pictures(out) and os.path.isfile(request.file):
+            picture.print_picture(out, request, load_settings({"db": db}))
     if shown.status == "failed":
         raise typer.Exit(ExitCode.SOME_FAILED)
 

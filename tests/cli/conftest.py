@@ -17,6 +17,7 @@ from fakes import photo_at, prepared, write_jpeg
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Outcome
+from rali.prepare import recipe_id
 
 SHOTS = 12
 _RATED = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\
@@ -35,7 +36,7 @@ def remember(own_world: Path, tiny_bundle: Path) -> Callable[..., None]:
             vector = np.array([score, 1.0], dtype="<f2").tobytes()
             outcomes.append(Outcome(taken, prepared(taken, f"{taken.inode:x}"), score, vector))
         with Catalog(own_world / "catalog.db") as catalog:
-            catalog.store(outcomes, catalog.scoring(read_info(tiny_bundle), "fast-1.1-half"))
+            catalog.store(outcomes, catalog.scoring(read_info(tiny_bundle), recipe_id("fast")))
 
     return store
 

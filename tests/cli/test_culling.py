@@ -175,7 +175,7 @@ def test_a_file_that_is_no_plan_is_not_written_over(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["."], "--below SCORE, --bottom 10%, --keep N or --from LIST"),
+        (["."], "--below SCORE, --bottom 10%, --keep N, --per-burst KEEP or --from LIST"),
         ([], "rali cull FOLDER"),
         ([".", "--below", "5", "--keep", "3"], "one way"),
         ([".", "--bottom", "lots"], "--bottom 'lots'"),

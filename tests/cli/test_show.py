@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fakes import scored, write_tiny_bundle
+from fakes import scored, write_jpeg, write_tiny_bundle
 
 from rali.catalog.catalog import Catalog
 
@@ -71,3 +72,43 @@ def test_a_photo_that_was_never_scored_is_one_line(rali: Callable[..., Any], col
 
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
     assert r"does not know /photos/un\nknown.jpg; run: rali score" in answer.err
+
+
+def test_on_a_terminal_the_photo_itself_is_shown(
+    remember: Callable[..., None], on_terminal: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    photo = write_jpeg(tmp_path / "a.jpg", 1)
+    remember({photo: 50.0})
+    world = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "RALI_WORKERS": "1"}
+
+    code, seen = on_terminal("show", photo, types=b"", env={**os.environ, **world})
+    plain = on_terminal("show", photo, types=b"", env={**os.environ, **world, "NO_COLOR": "1"})[1]
+
+    assert code == 0
+    assert seen.count("▀") >= 200
+    assert "▀" not in plain
+    assert "50.0" in plain
+
+
+def test_no_picture_goes_into_a_pipe(
+    remember: Callable[..., None], rali: Callable[..., Any], tmp_path: Path, own_world: Path
+) -> None:
+    photo = write_jpeg(tmp_path / "a.jpg", 1)
+    remember({photo: 50.0})
+
+    assert "▀" not in rali("show", photo).out
+    assert not (own_world / "cache").exists()
+
+
+def test_a_photo_without_a_picture_is_a_line_on_a_terminal(
+    remember: Callable[..., None], on_terminal: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    photo = write_jpeg(tmp_path / "a.jpg", 1)
+    remember({photo: 50.0})
+    photo.write_text("not a photo any more")
+    world = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "RALI_WORKERS": "1"}
+
+    code, seen = on_terminal("show", photo, types=b"", env={**os.environ, **world})
+
+    assert code == 0
+    assert "No picture: not a photo in a format that rali reads" in seen

@@ -1,0 +1,1 @@
+"""Photos of the same moment: bursts, brackets, stacks, panoramas and near-duplicates. Nothing here touches a file."""

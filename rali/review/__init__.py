@@ -1,0 +1,1 @@
+"""A local page to decide about photos before anything moves."""
