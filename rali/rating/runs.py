@@ -12,13 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rali.catalog.catalog import Catalog
-from rali.catalog.rating_journal import RatingJournal, RatingRun, RatingState, SidecarState, new_rating_run
+from rali.catalog.rating_journal import (
+    RatingJournal,
+    RatingRun,
+    RatingState,
+    SidecarRecord,
+    SidecarState,
+    new_rating_run,
+)
 from rali.moving.carrier import Carried
-from rali.moving.moves import Fs
+from rali.moving.moves import Fs, RefusalError
 from rali.moving.recovery import moving
 from rali.photos.scan import matches_glob
 from rali.rating.plan import RatingPlan
 from rali.rating.recovery import close, repair
+from rali.rating.sidecar import hash_now
 from rali.rating.writing import BATCH, batches, restore_batch, write_batch
 
 
@@ -103,11 +111,27 @@ def undo_rating(
 
 
 def find_rating(catalog: Catalog, name: str | None) -> RatingRun | None:
-    """Return the run of a name, or the last that has not been undone; None if there is none."""
+    """Return the run of a name, or the last that can be undone; None if there is none.
+
+    A run of which all that is left has been changed since cannot be: an earlier one must not wait behind it for ever.
+    """
     journal = RatingJournal(catalog)
     if name is not None:
         return journal.find(name)
-    return next((run for run in journal.runs() if run.files > run.restored), None)
+    return next((run for run in journal.runs() if run.files > run.restored and _can_be_undone(journal, run)), None)
+
+
+def _can_be_undone(journal: RatingJournal, run: RatingRun) -> bool:
+    if run.state is not RatingState.SETTLED:  # a killed process left it; what became of it is found out first
+        return True
+    return any(_is_as_written(one) for one in journal.sidecars(run, SidecarState.WRITTEN))
+
+
+def _is_as_written(sidecar: SidecarRecord) -> bool:
+    try:
+        return hash_now(sidecar.path) == sidecar.new_hash
+    except (OSError, RefusalError):
+        return False
 
 
 def _begin(journal: RatingJournal, plan: RatingPlan) -> RatingRun:

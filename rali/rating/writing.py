@@ -126,7 +126,7 @@ def _may_be_restored(journal: RatingJournal, run: RatingRun, sidecar: SidecarRec
         return True
     later = journal.later_run(run, sidecar.path)
     if now is None:
-        reason = f"{name} is not there; if its photo was culled, undo that run first"
+        reason = f"{name} is gone; if a cull moved it with its photo, undo that run first"
     elif later is not None:
         reason = f"{name} was rated again; undo run {later} first"
     else:

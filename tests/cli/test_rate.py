@@ -148,7 +148,7 @@ def test_sidecars_go_and_come_with_their_photos_and_runs_are_undone_one_by_one(r
     ]
 
     blocked = rali("undo", rating)
-    assert (blocked.code, blocked.out.count("if its photo was culled, undo that run first")) == (3, 2)
+    assert (blocked.code, blocked.out.count("if a cull moved it with its photo, undo that run first")) == (3, 2)
     assert "Brought back 2 photos" in rali("undo").out
     again = rali("undo")
     assert (again.code, again.out) == (0, f"2 sidecars as before run {rating}.\n")
