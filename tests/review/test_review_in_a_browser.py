@@ -190,6 +190,7 @@ def test_zoom_shows_every_pixel_and_marks_go_on_there(
     page.keyboard.press("x")
     wait_for(page, "#frames-status", "2.jpg: marked reject")
     page.keyboard.press("Escape")
+    until(page, "document.activeElement.matches('[aria-label^=\"2.jpg\"]')")  # a dialog tells later that it was closed
 
     assert focused(page).startswith("2.jpg, score 20.0, percentile 75, marked reject")
 
