@@ -62,10 +62,6 @@ def _default_db() -> Path:
     return platformdirs.user_data_path("rali", appauthor=False) / "catalog.db"
 
 
-def _default_cache() -> Path:
-    return platformdirs.user_cache_path("rali", appauthor=False)
-
-
 @dataclass(frozen=True)
 class Settings:
     """Everything that can be set from outside.
@@ -95,7 +91,7 @@ class Settings:
     workers: int = 0
     limit_px: int = 500_000_000
     timeout_s: float = 120.0
-    cache: Path = field(default_factory=_default_cache)
+    cache: Path = field(default_factory=cache_folder)
     thumbnails_mb: int = 1000
 
 

@@ -18,7 +18,16 @@ from rali.culling.plan import CullPlan, HeldBack, PlannedShot
 from rali.culling.protect import RULES
 from rali.moving.quarantine import quarantine_for
 from rali.photos.photo import display_path
-from rali_cli.render import counted, format_size, model_json, score_text, short_path, with_companions
+from rali_cli.render import (
+    counted,
+    format_size,
+    model_json,
+    rule_table,
+    score_text,
+    short_path,
+    titled_table,
+    with_companions,
+)
 
 _HELD_BACK_SHOWN = 10
 _PLACES_SHOWN = 3
@@ -66,7 +75,7 @@ def _and_rejects(plan: CullPlan) -> str:
 
 
 def _table(shots: Sequence[PlannedShot], plan: CullPlan, *, title: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    table = titled_table(title)
     table.add_column("score", justify="right")
     table.add_column("pct", justify="right", style="dim")
     table.add_column("photo", overflow="fold")
@@ -91,21 +100,9 @@ def print_held_back(out: Console, title: str, held: Sequence[HeldBack]) -> None:
         by_rule.setdefault(one.rule, []).append(one)
     rules = sorted(by_rule, key=lambda rule: (RULES.index(rule) if rule in RULES else len(RULES), rule))
     counts = ", ".join(f"{len(by_rule[rule]):,} {display_path(rule)}" for rule in rules)
-    table = Table(
-        title=f"{title}: {counted(len(held), 'photo')} ({counts})",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        header_style="dim",
-    )
-    table.add_column("rule", style="yellow", no_wrap=True)
-    table.add_column("photo", overflow="fold")
-    table.add_column("why it stays", style="dim", overflow="fold")
     shown = [one for rule in rules for one in by_rule[rule]][:_HELD_BACK_SHOWN]
-    for one in shown:
-        table.add_row(Text(display_path(one.rule)), Text(short_path(one.path)), Text(display_path(one.detail)))
-    out.print(table)
+    told = ((one.rule, one.path, one.detail) for one in shown)
+    out.print(rule_table(f"{title}: {counted(len(held), 'photo')} ({counts})", told, why="why it stays"))
     if len(held) > len(shown):
         out.print(f"... and {len(held) - len(shown):,} more; --json names them all")
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from rali.catalog.rating_journal import RatingRun, RatingState
@@ -15,7 +14,7 @@ from rali.moving.carrier import Carried
 from rali.photos.photo import display_path
 from rali.rating.grading import GRADES
 from rali.rating.plan import Kept, RatingPlan
-from rali_cli.render import counted, model_json, short_path
+from rali_cli.render import counted, model_json, rule_table, short_path, titled_table
 
 _KEPT_SHOWN = 10
 _FLAGS = {1: "pick", -1: "reject"}
@@ -23,7 +22,7 @@ _FLAGS = {1: "pick", -1: "reject"}
 
 def print_plan(out: Console, plan: RatingPlan) -> None:
     """Print the mapping with the number of photos of each grade, then what would be written."""
-    table = Table(title="Stars", title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    table = titled_table("Stars")
     table.add_column("grade", justify="right")
     table.add_column(plan.wishes.grading.by if plan.wishes.grading.by == "percentile" else "score")
     table.add_column("photos", justify="right")
@@ -50,20 +49,8 @@ def print_kept(out: Console, kept: Sequence[Kept]) -> None:
         return
     counts = Counter(one.rule for one in kept)
     words = ", ".join(f"{count:,} {rule}" for rule, count in counts.items())
-    table = Table(
-        title=f"Left as they are: {words}",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        header_style="dim",
-    )
-    table.add_column("rule", style="yellow", no_wrap=True)
-    table.add_column("photo", overflow="fold")
-    table.add_column("what there is", style="dim", overflow="fold")
-    for one in kept[:_KEPT_SHOWN]:
-        table.add_row(Text(one.rule), Text(short_path(one.path)), Text(display_path(one.detail)))
-    out.print(table)
+    told = ((one.rule, one.path, one.detail) for one in kept[:_KEPT_SHOWN])
+    out.print(rule_table(f"Left as they are: {words}", told, why="what there is"))
     if len(kept) > _KEPT_SHOWN:
         out.print(f"... and {len(kept) - _KEPT_SHOWN:,} more; --json names them all")
     out.print()

@@ -205,11 +205,31 @@ def print_path_bytes(paths: Iterable[str | os.PathLike[str]]) -> None:
 # --- for people ----------------------------------------------------------------------------------------------------
 
 
+def titled_table(title: str) -> Table:
+    """Make an empty table as all of rali's with a title are."""
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+
+
+def rule_table(title: str, kept: Iterable[tuple[str, str, str]], *, why: str) -> Table:
+    """Make a table of photos that a rule keeps as they are: rule, path and details of each.
+
+    Args:
+        why: heading of the details.
+    """
+    table = titled_table(title)
+    table.add_column("rule", style="yellow", no_wrap=True)
+    table.add_column("photo", overflow="fold")
+    table.add_column(why, style="dim", overflow="fold")
+    for rule, path, detail in kept:
+        table.add_row(Text(display_path(rule)), Text(short_path(path)), Text(display_path(detail)))
+    return table
+
+
 def photo_table(photos: Sequence[RankedPhoto], scoring: Scoring, *, title: str) -> Table:
     """Make a table of scored photos, with a column for why if there is anything to say in it."""
     with_why = any(photo.why is not None for photo in photos)
     with_time = not with_why or console().width >= _NARROW
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    table = titled_table(title)
     table.add_column("score", justify="right")
     table.add_column("pct", justify="right", style="dim")
     table.add_column("photo", overflow="fold")
@@ -234,7 +254,7 @@ def photo_table(photos: Sequence[RankedPhoto], scoring: Scoring, *, title: str) 
 
 def failure_table(photos: Sequence[RankedPhoto], *, title: str) -> Table:
     """Make a table of failures with their reasons."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    table = titled_table(title)
     table.add_column("why", style="red", no_wrap=True)
     table.add_column("photo", overflow="fold")
     table.add_column("what is wrong", style="dim", overflow="fold")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -43,6 +44,19 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from fakes import write_tiny_bundle
 
     return write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny.safetensors").path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a headless Chromium, driven by Playwright, or skip."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @dataclass(frozen=True)

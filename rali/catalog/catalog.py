@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rali.catalog.connection import BUSY_TIMEOUT_S, connect, explained, writing
 from rali.catalog.records import Candidate, HeldContent, KnownPhoto, Mark, Outcome, PhotoRecord, Scope, Scoring
 from rali.catalog.rows import (
+    chunks,
     content_row,
     content_still_held,
     join_names,
@@ -34,8 +35,6 @@ from rali.model.bundle import BundleInfo
 from rali.photos.decode import DECODE_VERSION
 from rali.photos.photo import Photo, display_path, is_gone
 
-# Below SQLite's limit of 999 variables in old builds.
-_CHUNK = 900
 # A failure of the decoder concerns every scoring, one of the model that model alone.
 _CONCERNS = "(x.scoring_id IS NULL OR x.scoring_id = ?)"
 
@@ -295,7 +294,7 @@ class Catalog:
 
     def records(self, photo_ids: Iterable[int], scoring: Scoring) -> Iterator[PhotoRecord]:
         """Yield the records of photos, in the order of ``photo_ids``."""
-        for chunk in _chunks(photo_ids):
+        for chunk in chunks(photo_ids):
             rows = self._rows(
                 f"""
                 SELECT p.id, f.path, p.name, s.score, p.size_bytes, p.companions, c.format, c.width, c.height,
@@ -475,7 +474,7 @@ class Catalog:
         if not scope.include and not scope.exclude:
             return list(photo_ids)
         kept: list[int] = []
-        for chunk in _chunks(photo_ids):
+        for chunk in chunks(photo_ids):
             rows = self._rows(
                 f"""
                 SELECT p.id, f.path, p.name, p.companions FROM photos p JOIN folders f ON f.id = p.folder_id
@@ -489,9 +488,3 @@ class Catalog:
                 if scope_lets_through(scope, os.fsdecode(os.path.join(folder, name)), companions)
             ]
         return sorted(kept)
-
-
-def _chunks(photo_ids: Iterable[int] | NDArray[np.int64]) -> Iterator[list[int]]:
-    wanted = [int(photo_id) for photo_id in photo_ids]
-    for at in range(0, len(wanted), _CHUNK):
-        yield wanted[at : at + _CHUNK]

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Scoring
-
-_CHUNK = 900  # below SQLite's limit of 999 variables in old builds, and a megabyte of vectors
+from rali.catalog.rows import chunks
 
 
 def embeddings_of(
@@ -24,8 +23,7 @@ def embeddings_of(
     Yields:
         Ids of photos [N] and their embeddings [N, D].
     """
-    for at in range(0, len(photo_ids), _CHUNK):
-        chunk = photo_ids[at : at + _CHUNK]
+    for chunk in chunks(photo_ids):
         rows = catalog.rows(
             f"""
             SELECT p.id, e.vector FROM photos p

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Mark, Scope, Scoring
-from rali.catalog.rows import exposure_row, now_text, split_names, unsigned
+from rali.catalog.rows import chunks, exposure_row, now_text, split_names, unsigned
 from rali.catalog.scope import in_scope, scope_lets_through
 from rali.photos.exif import Exposure
 from rali.photos.sniff import Format
 
-_CHUNK = 900  # below SQLite's limit of 999 variables in old builds
 _EXPOSURE = [column.name for column in fields(Exposure)]
 
 
@@ -88,7 +87,7 @@ def scored_frames(catalog: Catalog, scoring: Scoring, scope: Scope) -> list[Scor
 
 
 def _frames(catalog: Catalog, scoring: Scoring, files: Mapping[int, list[FrameFile]]) -> Iterator[ScoredFrame]:
-    for chunk in _chunks(sorted(files)):
+    for chunk in chunks(sorted(files)):
         rows = catalog.rows(
             f"""
             SELECT c.id, c.hash, c.format, c.width, c.height, c.captured_at, c.camera, c.difference_hash, s.score,
@@ -121,7 +120,7 @@ def _frames(catalog: Catalog, scoring: Scoring, files: Mapping[int, list[FrameFi
 def frame_vectors(catalog: Catalog, scoring: Scoring, content_ids: Iterable[int]) -> dict[int, NDArray[np.float16]]:
     """Return the embeddings [D] of contents, by id; those that have none are left out."""
     found: dict[int, NDArray[np.float16]] = {}
-    for chunk in _chunks(content_ids):
+    for chunk in chunks(content_ids):
         rows = catalog.rows(
             f"""
             SELECT content_id, vector FROM embeddings
@@ -174,9 +173,3 @@ def drop_splits(catalog: Catalog, hashes: Sequence[bytes]) -> int:
             )
         connection.executemany("DELETE FROM splits WHERE split = ?", [(number,) for number in found])
     return len(found)
-
-
-def _chunks(content_ids: Iterable[int]) -> Iterator[list[int]]:
-    wanted = list(content_ids)
-    for at in range(0, len(wanted), _CHUNK):
-        yield wanted[at : at + _CHUNK]

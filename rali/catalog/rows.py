@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ TRANSIENT_FAILURES = frozenset({FailureKind.VANISHED, FailureKind.UNREADABLE, Fa
 _OUT_OF_REACH = TRANSIENT_FAILURES - {FailureKind.CHANGED}
 _WORD = (1 << 64) - 1
 _SIGN = 1 << 63
+_CHUNK = 900  # below SQLite's limit of 999 variables in old builds, and a megabyte of vectors
+
+
+def chunks(ids: Iterable[int]) -> Iterator[list[int]]:
+    """Cut row ids into lists that one question can name; no more ids are taken than are asked for."""
+    rest = iter(ids)
+    while chunk := [int(row_id) for row_id in islice(rest, _CHUNK)]:
+        yield chunk
 
 
 def content_row(connection: sqlite3.Connection, content: Content) -> int:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 from rali.catalog.catalog import Catalog
-
-_CHUNK = 900  # below SQLite's limit of 999 variables in old builds
+from rali.catalog.rows import chunks
 
 
 def user_work_of(catalog: Catalog, photo_ids: Iterable[int]) -> Iterator[tuple[int, str, str, str | None]]:
     """Yield id, folder, name and JSON of :mod:`rali.photos.user_work` of photos, in order; None if nobody looked."""
-    ids = iter(photo_ids)
-    while chunk := [int(photo_id) for photo_id in islice(ids, _CHUNK)]:
+    for chunk in chunks(photo_ids):
         rows = catalog.rows(
             f"""
             SELECT p.id, f.path, p.name, c.user_work FROM photos p JOIN folders f ON f.id = p.folder_id

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -52,21 +53,28 @@ def write_batch(
     fs: Fs,
 ) -> None:
     """Write a batch down, then to its sidecars, and count in ``done`` what became of it."""
+    with _folders_locked((one.path for one in batch), done, stop):
+        ready = [made for one in batch if (made := _prepared(one, done)) is not None]
+        journal.add(run, [one.record for one in ready])
+        never: list[SidecarRecord] = []
+        written: list[SidecarRecord] = []
+        for one in ready:
+            step = partial(sidecars_on_disk.write, fs, run.name, one.record, one.content)
+            if _attempt(step, one.record, done, stop):
+                written.append(one.record)
+                done.size_bytes += len(one.content)
+            else:
+                never.append(one.record)
+        _sync(fs, written, done)
+        journal.settle(never, changed=[(record, SidecarState.WRITTEN) for record in written])
+
+
+@contextmanager
+def _folders_locked(paths: Iterable[str], done: Carried, stop: Callable[[], bool]) -> Iterator[None]:
+    """Lock the sidecars' folders while the body runs; if they or the catalog cannot be had, the run ends with it."""
     try:
-        with locked_folders({os.path.dirname(one.path) for one in batch}, stop):
-            ready = [made for one in batch if (made := _prepared(one, done)) is not None]
-            journal.add(run, [one.record for one in ready])
-            never: list[SidecarRecord] = []
-            written: list[SidecarRecord] = []
-            for one in ready:
-                step = partial(sidecars_on_disk.write, fs, run.name, one.record, one.content)
-                if _attempt(step, one.record, done, stop):
-                    written.append(one.record)
-                    done.size_bytes += len(one.content)
-                else:
-                    never.append(one.record)
-            _sync(fs, written, done)
-            journal.settle(never, changed=[(record, SidecarState.WRITTEN) for record in written])
+        with locked_folders({os.path.dirname(path) for path in paths}, stop):
+            yield
     except CatalogBusyError as error:
         done.interrupted = stop()
         done.ended_by = None if done.interrupted else str(error)
@@ -99,19 +107,15 @@ def restore_batch(
     fs: Fs,
 ) -> None:
     """Write down that a batch is restored, do it, and count in ``done`` what became of it."""
-    try:
-        with locked_folders({os.path.dirname(one.path) for one in batch}, stop):
-            restorable = [one for one in batch if _may_be_restored(journal, run, one, done)]
-            journal.announce(restorable)
-            changed: list[tuple[SidecarRecord, SidecarState]] = []
-            for one in restorable:
-                restored = _attempt(partial(sidecars_on_disk.restore, fs, run.name, one), one, done, stop)
-                changed.append((one, SidecarState.RESTORED if restored else SidecarState.WRITTEN))
-            _sync(fs, [one for one, state in changed if state is SidecarState.RESTORED], done)
-            journal.settle([], changed=changed)
-    except CatalogBusyError as error:
-        done.interrupted = stop()
-        done.ended_by = None if done.interrupted else str(error)
+    with _folders_locked((one.path for one in batch), done, stop):
+        restorable = [one for one in batch if _may_be_restored(journal, run, one, done)]
+        journal.announce(restorable)
+        changed: list[tuple[SidecarRecord, SidecarState]] = []
+        for one in restorable:
+            restored = _attempt(partial(sidecars_on_disk.restore, fs, run.name, one), one, done, stop)
+            changed.append((one, SidecarState.RESTORED if restored else SidecarState.WRITTEN))
+        _sync(fs, [one for one, state in changed if state is SidecarState.RESTORED], done)
+        journal.settle([], changed=changed)
 
 
 def _may_be_restored(journal: RatingJournal, run: RatingRun, sidecar: SidecarRecord, done: Carried) -> bool:

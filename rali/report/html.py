@@ -22,7 +22,7 @@ def render_page(page: Page) -> str:
     Its content security policy names the hashes of its one style and its one script: a name that were to become
     markup could load nothing, and run nothing.
     """
-    style, script = _part("report.css"), _part("report.js")
+    style, script = palette() + _part("report.css"), _part("report.js")
     in_ends = {tile.number for tile in [*page.worst, *page.best]}
     body = _environment().get_template("report.html").render(
         page=page,
@@ -41,6 +41,11 @@ def render_page(page: Page) -> str:
     return START + body
 
 
+def palette() -> str:
+    """Return the colours of rali's pages as CSS variables, light and dark."""
+    return _part("palette.css")
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     return Environment(
@@ -53,7 +58,7 @@ def _environment() -> Environment:
     )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _part(name: str) -> str:
     return (resources.files("rali.report") / "templates" / name).read_text(encoding="utf-8")
 

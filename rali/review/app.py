@@ -20,6 +20,7 @@ from starlette.routing import Route
 from rali.catalog.records import Mark
 from rali.errors import RaliError, UsageError
 from rali.photos.thumbnail import Size
+from rali.report.html import palette
 from rali.review.painting import LARGEST_CROP_PX, PREVIEW, THUMBNAIL, Crop
 from rali.review.pictures import Picture, Pictures
 from rali.review.session import Review
@@ -37,6 +38,7 @@ def make_app(review: Review, pictures: Pictures) -> Starlette:
         routes=[
             Route("/", _asset("index.html")),
             *(Route(f"/assets/{name}", _asset(name)) for name in asset_names()),
+            Route("/assets/palette.css", _given(palette().encode(), ".css")),
             Route("/thumbnail/{photo}", page.thumbnail),
             Route("/preview/{photo}", page.preview),
             Route("/crop/{photo}", page.crop),
@@ -60,8 +62,11 @@ def asset_names() -> list[str]:
 
 
 def _asset(name: str) -> Callable[[Request], Awaitable[Response]]:
-    content = (resources.files("rali.review") / "assets" / name).read_bytes()
-    kind = _KINDS[name[name.rindex(".") :]]
+    return _given((resources.files("rali.review") / "assets" / name).read_bytes(), name[name.rindex(".") :])
+
+
+def _given(content: bytes, suffix: str) -> Callable[[Request], Awaitable[Response]]:
+    kind = _KINDS[suffix]
 
     async def answer(_: Request) -> Response:
         return Response(content, media_type=kind)

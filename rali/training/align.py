@@ -126,8 +126,8 @@ def align(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 10_000])
-    drawn = [_view(photo, preprocessing, tuning, rng) for photo in photos]
-    start = _embedded(encoder, [*(_view(photo, preprocessing) for photo in photos), *drawn], preprocessing)  # [2P, E]
+    drawn = [_part(photo, preprocessing, tuning, rng) for photo in photos]
+    start = _embedded(encoder, [*(_whole(photo, preprocessing) for photo in photos), *drawn], preprocessing)  # [2P, E]
     mean, scale = start[: len(photos)].mean(dim=0), start[: len(photos)].std(dim=0).clamp(min=1e-6)  # [E] each
     weight, mean_score = _ridge((start - mean) / scale, np.tile(scores, 2), tuning.ridge)
 
@@ -211,7 +211,7 @@ def _drawn(
     tuning: Alignment,
     rng: np.random.Generator,
 ) -> _Batch:
-    views = [_view(photos[index], preprocessing, tuning, rng) for index in chosen]
+    views = [_part(photos[index], preprocessing, tuning, rng) for index in chosen]
     # A bad photo can hardly get worse: better ones are ruined more often.
     liked = np.argsort(-(scores[chosen] + rng.normal(0, 15, len(chosen))))
     sources, worse = liked[: tuning.ruined], liked[tuning.ruined : tuning.ruined + tuning.worsened]
@@ -281,21 +281,19 @@ def _embedded(encoder: nn.Module, views: Sequence[Pixels], preprocessing: Prepro
     return torch.from_numpy(np.concatenate([embed(encoder, batch, preprocessing) for batch in batches]))
 
 
-def _view(
-    photo: Image.Image,
-    preprocessing: Preprocessing,
-    tuning: Alignment | None = None,
-    rng: np.random.Generator | None = None,
-) -> Pixels:
-    """Return what the model sees of a photo, uint8 [H, W, 3]; with ``rng`` of a part, mirrored or grey or not."""
-    if tuning is None or rng is None:
-        return preprocessing.crop(preprocessing.resize(photo))
+def _whole(photo: Image.Image, preprocessing: Preprocessing) -> Pixels:
+    """Return what the model sees of a photo: uint8 [H, W, 3]."""
+    return preprocessing.crop(preprocessing.resize(photo))
+
+
+def _part(photo: Image.Image, preprocessing: Preprocessing, tuning: Alignment, rng: np.random.Generator) -> Pixels:
+    """Return what the model sees of a square part of a photo, mirrored or grey or not: uint8 [H, W, 3]."""
     side = round(min(photo.size) * rng.uniform(tuning.smallest_side, 1.0))
     left, top = (int(rng.integers(0, length - side + 1)) for length in photo.size)
     part = photo.crop((left, top, left + side, top + side))
     if rng.random() < tuning.grey:
         part = part.convert("L").convert("RGB")
-    pixels = preprocessing.crop(preprocessing.resize(part))
+    pixels = _whole(part, preprocessing)
     return pixels[:, ::-1] if rng.random() < 0.5 else pixels
 
 

@@ -156,14 +156,11 @@ def _print_table(found: Sequence[Burst], shown: Sequence[Burst], scoring: Scorin
 
 
 def _table(shown: Sequence[Burst], scoring: Scoring) -> Table:
-    from rich.table import Table
     from rich.text import Text
 
     from rali_cli import render
 
-    table = Table(
-        title="Groups", title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
-    )
+    table = render.titled_table("Groups")
     table.add_column("kind", no_wrap=True)
     table.add_column("photos", justify="right")
     table.add_column("taken", style="dim", no_wrap=True)
