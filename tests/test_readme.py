@@ -60,7 +60,7 @@ def without_numbers(text: str) -> list[str]:
     return [" ".join(re.sub(r"[\d.,]+|█+|[0-9a-f]{16}", "", line).split()) for line in text.splitlines()]
 
 
-@pytest.mark.timeout(120)  # a dozen commands, three of which load torch
+@pytest.mark.timeout(300)  # a dozen commands, three of which load torch
 def test_every_example_prints_what_readme_shows(folder: Path) -> None:
     text = README.read_text()
     blocks = BLOCK.findall(text)

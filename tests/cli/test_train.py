@@ -20,6 +20,10 @@ from rali.model.bundle import read_info
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
 from rated_set import write_misleading, write_rated
 
+# A timeout that hits while a fixture or pytest itself runs ends the whole worker: torch alone may take 30 s to import
+# where other jobs have the processors.
+pytestmark = pytest.mark.timeout(120)
+
 
 @pytest.fixture
 def data_set(tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
