@@ -18,8 +18,10 @@ from rali.training.faults import compress, expose, moved
 from rali.training.words import DESCRIPTIONS, NOTHING_WRONG, Description, Strength, description_of
 
 SEED = 2510
-# TensorFlow's normalisation (x - 127) / 128 of the original weights, on pixels in 0 to 1.
-PREPROCESSING = Preprocessing(384, 384, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+# TensorFlow's normalisation (x - 127) / 128 of the original weights, on pixels in 0 to 1. The middle of a picture of
+# 512 pixels costs what all of it would at 384 and tells more: SRCC 0.849, not 0.841 (kernel regression, ten folds of
+# all 929).
+PREPROCESSING = Preprocessing(512, 384, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 PRISTINE_KADID_MEAN = 4.6  # what KADID's raters give distortions that nobody sees
 WORST_SCORE = 5.0

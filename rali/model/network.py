@@ -78,7 +78,8 @@ def build_model(architecture: Mapping[str, Any]) -> RaliModel:
     encoder: nn.Module
     if kind == "efficientnet-lite":
         stages = tuple(tuple(int(number) for number in stage) for stage in encoder_spec["stages"])
-        config = EfficientNetLiteConfig(stages, int(encoder_spec["stem_channels"]))  # type: ignore[arg-type]
+        cut = int(encoder_spec.get("cut", EfficientNetLiteConfig.cut))  # bundles of rali 0.1's first days do not say
+        config = EfficientNetLiteConfig(stages, int(encoder_spec["stem_channels"]), cut)  # type: ignore[arg-type]
         encoder, embedding = EfficientNetLite(config), config.embedding_size
     elif kind == "clip-vision":
         vision = ClipVisionConfig(**encoder_spec)

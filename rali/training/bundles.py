@@ -21,7 +21,7 @@ from rali.photos.photo import display_path
 from rali.training.kept import make_folder
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from rali.model.network import RaliHead
 
@@ -152,18 +152,3 @@ def _words(info: BundleInfo) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {name: file.get_tensor(name) for name in WORDS_TENSORS if name in file.keys()}  # noqa: SIM118
         header = json.loads(file.metadata()["rali"])
     return ({"words": header["words"]}, tensors) if "words" in header and tensors else ({}, {})
-
-
-def half_precision(encoder: nn.Module) -> dict[str, Tensor]:
-    """Return an encoder's tensors as a bundle keeps them: float16, under their names in a bundle.
-
-    Raises:
-        ModelError: one does not fit.
-    """
-    tensors = {f"encoder.{name}": tensor.half().contiguous() for name, tensor in encoder.state_dict().items()}
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise ModelError(
-                f"training has ended in numbers that cannot be kept ({name}): train again with another --seed"
-            )
-    return tensors

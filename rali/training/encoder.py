@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rali.errors import ModelError
 from rali.model.efficientnet import EfficientNetLite
 from rali.model.network import RaliHead
 from rali.model.preprocess import Preprocessing
@@ -240,10 +241,34 @@ def choose_alpha(
 
 
 def rounded(encoder: nn.Module) -> nn.Module:
-    """Round an encoder's weights to what a bundle keeps of them, float16."""
+    """Round an encoder's weights to what a bundle keeps of them."""
     for weight in encoder.parameters():
-        weight.data.copy_(weight.data.half().float())
+        weight.data.copy_(_as_kept(weight.data).float())
     return encoder
+
+
+def kept_tensors(encoder: nn.Module) -> dict[str, Tensor]:
+    """Return an encoder's tensors as a bundle keeps them, under their names in a bundle.
+
+    Raises:
+        ModelError: one does not fit.
+    """
+    tensors = {f"encoder.{name}": _as_kept(tensor).contiguous() for name, tensor in encoder.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ModelError(
+                f"training has ended in numbers that cannot be kept ({name}): train again with another --seed"
+            )
+    return tensors
+
+
+def _as_kept(weight: Tensor) -> Tensor:
+    """Round to a float16 that bfloat16 holds as well.
+
+    A processor that computes in bfloat16 rounds the weights to that, whatever is stored. Where they are so from the
+    start, float32 and bfloat16 run the same network, and it is the one that the head has learnt from.
+    """
+    return weight.to(torch.bfloat16).half()
 
 
 def view_loader(

@@ -18,7 +18,7 @@ from rali.model.bundle import BundleInfo, load_tensors
 from rali.model.registry import find_model, log_path
 from rali.model.ways import available_device
 from rali.prepare import Failure
-from rali.training.bundles import Target, half_precision, has_words, scale_of, write_trained
+from rali.training.bundles import Target, has_words, scale_of, write_trained
 from rali.training.kept import Log, make_folder, name_of
 from rali.training.materials import Chosen, Floats, Materials, Step, Watched
 from rali.training.rated import HELD_OUT, Rated, RatedPhoto, drawn_out, rated_photos, require_rated, shown
@@ -149,6 +149,7 @@ def _train(
     even_if_worse: bool,
 ) -> None:
     from rali.training.embed import load_model
+    from rali.training.encoder import kept_tensors
     from rali.training.score import predictions, rescaled
 
     base, log = trained.base, watched.log
@@ -184,7 +185,7 @@ def _train(
                 "The encoder gains nothing on photos that it did not learn from: it stays as it was."
             )
         else:
-            tensors, changed = half_precision(own), True
+            tensors, changed = kept_tensors(own), True
             tested = materials.embed_plain(own, photos, held_out)
     trained.after = agreement_of(given[held_out], predictions(head, tested))
     log(f"after: {figures(trained.after)}")

@@ -82,6 +82,17 @@ def test_the_embedding_pools_the_middle_of_each_stage_and_all_of_the_last_two() 
     assert encoder(torch.zeros(2, 3, 64, 96)).shape == (2, config.embedding_size)
 
 
+def test_a_bundle_says_how_much_of_each_stage_is_its_middle() -> None:
+    head = {"components": 6, "prototypes": 8}
+    model = build_model({"encoder": TINY_ARCHITECTURE["encoder"] | {"cut": 8}, "head": head}).requires_grad_(False)
+    picture = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+
+    found = model.encoder(picture)[0]
+
+    first = model.encoder.stages[0](model.encoder.stem(picture))[0]  # type: ignore[operator, index]  # [8, 32, 48]
+    assert torch.allclose(found[:8], first[:, 4:28, 6:42].mean(dim=(1, 2)), atol=1e-6)
+
+
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
 def test_padding_is_tensorflows_same(kernel: int, stride: int) -> None:
     layer = ConvReLU6(1, 1, kernel, stride=stride, activate=False).requires_grad_(False)

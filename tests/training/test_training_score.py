@@ -16,8 +16,10 @@ from rali.training.encoder import (
     between,
     choose_alpha,
     fine_tune_encoder,
+    kept_tensors,
     later_stages,
     learning_rate_at,
+    rounded,
     view_loader,
 )
 from rali.training.kept import Stopped
@@ -237,3 +239,18 @@ def test_the_best_mixture_of_two_networks_is_found() -> None:
     assert list(errors) == [0.0, 0.5, 0.7, 1.0]
     assert low.weight.item() == 0
     assert between(low, high, 0.25).weight.item() == pytest.approx(0.25)
+
+
+def test_what_a_bundle_keeps_of_an_encoder_is_the_same_in_bfloat16_and_however_often_it_is_rounded() -> None:
+    encoder = Small().encoder
+    with torch.no_grad():
+        encoder.stem.conv.weight.mul_(torch.logspace(-9, 0, 4)[:, None, None, None])  # type: ignore[union-attr, operator]
+
+    kept = kept_tensors(encoder)
+    again = kept_tensors(rounded(encoder))
+
+    for name, tensor in kept.items():
+        assert tensor.dtype == torch.float16
+        assert torch.equal(tensor.float(), tensor.bfloat16().float()), name
+        assert torch.equal(tensor, again[name]), name
+        assert torch.equal(tensor.float(), dict(encoder.named_parameters())[name.removeprefix("encoder.")])
