@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from rali.model.scorer import Scorer, Scores
 from rali.photos.photo import Photo
 from rali.prepare import Failure, Prepared
 from rali.workers import WorkerLost
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 def outcomes(
@@ -35,6 +38,8 @@ def outcomes(
         results: file, what became of it, and its pixels, which are copied before the next result is asked for.
         photos: which photo each file is; those that are answered are taken out.
     """
+    from concurrent.futures import ThreadPoolExecutor  # here, because a rescan that finds nothing new comes by
+
     with ThreadPoolExecutor(1, "rali-score") as device:
         running: tuple[_Batch, Future[Scores]] | None = None
         filling = _Batch.for_(scorer)

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.embeddings import embeddings_of
 from rali.catalog.records import Scoring
+from rali.catalog.rows import IDS_AT_ONCE
 from rali.listing import RankedPhoto
 from rali.model.registry import find_by_id
-from rali.model.words import Description, read_words
+from rali.model.words import Description, Words, read_words
 
 
-def explain(catalog: Catalog, scoring: Scoring, photos: Sequence[RankedPhoto], *, model: str = "") -> list[RankedPhoto]:
-    """Return the photos with what their model says is wrong with each, where it has words and is sure.
+def explain(
+    catalog: Catalog, scoring: Scoring, photos: Iterable[RankedPhoto], *, model: str = ""
+) -> Iterator[RankedPhoto]:
+    """Yield the photos with what their model says is wrong with each, where it has words and is sure.
 
-    Nothing is decoded and no network is run: the embeddings lie in the catalog since the photos were scored.
+    Nothing is decoded and no network is run: the embeddings lie in the catalog since the photos were scored. No more
+    photos are taken at once than one question can name.
 
     Args:
         model: a name or path to look at first for the model of ``scoring``. Where that is not found, no photo is said
             anything of.
 
     Raises:
-        DamagedModelError: the model's words are not whole.
+        DamagedModelError: the model's words are not whole; no photo is taken then.
     """
     info = find_by_id(scoring.model_id, model, scoring.model_name)
     words = None if info is None else read_words(info)
-    if words is None:
-        return list(photos)
-    whys: dict[int, Description | None] = {}
-    scored = [photo.record.photo_id for photo in photos if photo.record.score is not None]
-    for ids, embeddings in embeddings_of(catalog, scored, scoring, components=words.components):
-        whys.update(zip(ids, words.describe(embeddings), strict=True))
-    return [replace(photo, why=whys.get(photo.record.photo_id)) for photo in photos]
+    return iter(photos) if words is None else _described(catalog, scoring, iter(photos), words)
+
+
+def _described(
+    catalog: Catalog, scoring: Scoring, photos: Iterator[RankedPhoto], words: Words
+) -> Iterator[RankedPhoto]:
+    while some := list(islice(photos, IDS_AT_ONCE)):
+        whys: dict[int, Description | None] = {}
+        scored = [photo.record.photo_id for photo in some if photo.record.score is not None]
+        for ids, embeddings in embeddings_of(catalog, scored, scoring, components=words.components):
+            whys.update(zip(ids, words.describe(embeddings), strict=True))
+        for photo in some:
+            yield replace(photo, why=whys.get(photo.record.photo_id))

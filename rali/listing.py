@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -106,16 +106,23 @@ class Ranking:
 
     def pick(self, wanted: Wanted, *, without: Collection[int] = ()) -> list[RankedPhoto]:
         """Return the photos wanted, in the order wanted; those whose ids are in ``without`` are left out."""
+        return list(self.each(wanted, without=without))
+
+    def each(self, wanted: Wanted, *, without: Collection[int] = ()) -> Iterator[RankedPhoto]:
+        """Yield what :meth:`pick` returns, and keep none: a million of them would take 1.5 GB."""
         bounded = (wanted.below, wanted.above, wanted.below_percentile, wanted.above_percentile) != (None,) * 4
         chosen = bounded or wanted.starred is not None or bool(without) or _has_globs(self.scope)
         if wanted.limit is None or chosen:
-            return self._picked_from_all(wanted, without)
-        worst = wanted.order == "worst"
-        ends = end(self.catalog, self.scoring, self.scope, worst=worst, limit=wanted.limit, scored=self.scored)
-        records = self.catalog.records((one.photo_id for one in ends), self.scoring)
-        return [RankedPhoto(record, one.percentile) for record, one in zip(records, ends, strict=True)]
+            return self._each_of_all(wanted, without)
+        return self._each_of_end(wanted.limit, worst=wanted.order == "worst")
 
-    def _picked_from_all(self, wanted: Wanted, without: Collection[int]) -> list[RankedPhoto]:
+    def _each_of_end(self, limit: int, *, worst: bool) -> Iterator[RankedPhoto]:
+        ends = end(self.catalog, self.scoring, self.scope, worst=worst, limit=limit, scored=self.scored)
+        records = self.catalog.records((one.photo_id for one in ends), self.scoring)
+        for record, one in zip(records, ends, strict=True):
+            yield RankedPhoto(record, one.percentile)
+
+    def _each_of_all(self, wanted: Wanted, without: Collection[int]) -> Iterator[RankedPhoto]:
         mask = ~np.isin(self.ids, np.fromiter(without, dtype=np.int64, count=len(without)))
         if wanted.below is not None:
             mask &= self.scores < wanted.below
@@ -132,8 +139,9 @@ class Ranking:
             chosen = np.array([place_of[photo_id] for photo_id in starred], dtype=np.intp)
         chosen = chosen[: wanted.limit]
         records = self.catalog.records(self.ids[chosen], self.scoring)
-        percentiles = rank.percentiles_among(self.scores[chosen], self.scores).tolist()
-        return [RankedPhoto(record, percentile) for record, percentile in zip(records, percentiles, strict=True)]
+        percentiles = rank.percentiles_among(self.scores[chosen], self.scores)
+        for record, percentile in zip(records, percentiles, strict=True):
+            yield RankedPhoto(record, float(percentile))
 
     def failures(self, limit: int | None = None, *, starred: StarsWanted | None = None) -> list[RankedPhoto]:
         """Return the photos that have no score, with the reasons."""

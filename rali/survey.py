@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import KnownPhoto, Scope, Scoring
-from rali.catalog.unchanged import lists_exactly
+from rali.catalog.unchanged import Looks, lists_exactly
 from rali.drives import Drives, emptied, is_empty
 from rali.errors import UnsafeError
 from rali.photos.photo import Photo, display_path, is_gone, shell_word
@@ -63,6 +63,7 @@ def survey(
     """
     visited: set[str] = set()
     drives = Drives(catalog, scan.devices, on_notice)
+    looks = Looks(catalog)
     for folder, photos in scan.folders():
         if stop():
             return
@@ -79,7 +80,9 @@ def survey(
             listed=folder in scan.listed,
             retry_failed=retry_failed,
             one_name=one_name,
+            looks=looks,
         )
+    looks.store()
     for root in scan.roots:
         if stop():
             return
@@ -111,6 +114,7 @@ def survey_folder(
     listed: bool,
     retry_failed: bool = False,
     one_name: bool = False,
+    looks: Looks | None = None,
 ) -> FolderSurvey:
     """Compare the photos that lie in one folder with what is remembered of it, and bring the catalog up to date.
 
@@ -120,12 +124,13 @@ def survey_folder(
         retry_failed: photos that failed before are waiting, too.
         one_name: pass over a new name of a file that the catalog lists under another: a whole scan tells the names of
             one file apart by itself, a look at a single folder cannot.
+        looks: see :func:`~rali.catalog.unchanged.lists_exactly`.
 
     Raises:
         DriveLostError: something seems to be gone, and so is the root.
     """
     # Nearly every folder of a library is as it was; for those, nothing below would find anything to do.
-    if photos and lists_exactly(catalog, folder, photos, scoring):
+    if photos and lists_exactly(catalog, folder, photos, scoring, looks):
         return FolderSurvey(folder, photos, [], [], [], cached=len(photos))
     known = catalog.known_in(folder, scoring)
     new = [photo for name, photo in photos.items() if name not in known]

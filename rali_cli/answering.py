@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,9 +50,9 @@ def answering(db: Path | None, model: str | None, recipe: str | None) -> Iterato
 
 
 def explained(
-    catalog: Catalog, scoring: Scoring, photos: Sequence[RankedPhoto], *, model: str | None
-) -> list[RankedPhoto]:
-    """Return the photos with what their model says of each; what keeps it from saying anything is said on stderr.
+    catalog: Catalog, scoring: Scoring, photos: Iterable[RankedPhoto], *, model: str | None
+) -> Iterator[RankedPhoto]:
+    """Yield the photos with what their model says of each; what keeps it from saying anything is said on stderr.
 
     Args:
         model: as the user chose it, if so: a bundle that lies somewhere is found by its path alone.
@@ -66,4 +66,4 @@ def explained(
         return explain(catalog, scoring, photos, model=load_settings({"model": model}).model)
     except DamagedModelError as error:  # the scores are no worse for it
         notice(f"Nothing can be said of why: {error}")
-        return list(photos)
+        return iter(photos)

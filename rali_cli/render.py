@@ -10,7 +10,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
@@ -166,13 +166,20 @@ def photo_json(photo: RankedPhoto, status: str) -> dict[str, Any]:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print one JSON document, in ASCII, so that any file name survives any pipe; of a long list, an entry a line."""
+    """Print one JSON document, in ASCII, so that any file name survives any pipe; of a list, an entry a line.
+
+    A list may be an iterator: each entry is printed as soon as it is there.
+    """
     # json's own indenting is done in Python, and takes three seconds for 50,000 photos.
     sys.stdout.write("{")
     for number, (key, value) in enumerate(document.items()):
         sys.stdout.write(f"{',' if number else ''}\n {json.dumps(key)}: ")
-        if isinstance(value, list) and value:
-            sys.stdout.write("[\n  " + ",\n  ".join(json.dumps(entry, allow_nan=False) for entry in value) + "\n ]")
+        if isinstance(value, list | Iterator):
+            before = "["
+            for entry in value:
+                sys.stdout.write(f"{before}\n  {json.dumps(entry, allow_nan=False)}")
+                before = ","
+            sys.stdout.write("[]" if before == "[" else "\n ]")
         else:
             sys.stdout.write(json.dumps(value, allow_nan=False))
     sys.stdout.write("\n}\n")

@@ -3,7 +3,8 @@
     python scripts/bench.py decode --photos FOLDER      the decoding workers, against libjpeg-turbo alone
     python scripts/bench.py engine --model vit-l        every engine and precision, against a large matrix product
     python scripts/bench.py score --photos FOLDER       end to end, against both limits and the authors' way
-    python scripts/bench.py rescan --photos 100000      unchanged folders of 10,000 files and up, against find
+    python scripts/bench.py rescan --photos 100000      unchanged folders of 10,000 files and up, against find,
+                                                        and questions about them
     python scripts/bench.py rank --photos 1000000       ranking a filled catalog
     python scripts/bench.py moves --photos 100000       planning, moving and undoing, against mv, rename and cp
 

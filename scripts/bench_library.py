@@ -57,7 +57,10 @@ def medians(commands: dict[str, list[str]], repeats: int = REPEATS) -> dict[str,
 
 
 def bench_rescan(temporary: Path, photos: int) -> dict[str, float]:
-    """Take ``rali score`` on an unchanged folder against find, at 10,000, 100,000 and so on up to ``photos`` files."""
+    """Take ``rali score`` on an unchanged folder against find, at 10,000, 100,000 and so on up to ``photos`` files.
+
+    Beside it the first such look, which compares photo by photo, and what other commands take on the same photos.
+    """
     _keep_bytecode(temporary)
     result: dict[str, float] = {}
     for count in sorted({*(10**power for power in range(4, 12) if 10**power < photos), photos}):
@@ -65,25 +68,41 @@ def bench_rescan(temporary: Path, photos: int) -> dict[str, float]:
         make_files(root, count)
         db = temporary / f"catalog-{count}.db"
         fill_catalog(db, list(Scan([str(root)])))
-        found = medians(
-            {
-                "find": ["find", str(root), "-printf", "%s %T@ %i\n"],
-                "rescan": [*RALI, "score", str(root), "--db", str(db)],
-            }
+        rescan = [*RALI, "score", str(root), "--db", str(db)]
+        cost_of([*RALI, "score", str(root / "0000"), "--db", str(db)])  # bytecode is written
+        first = cost_of(rescan)
+        found = {"first rescan": first} | medians(
+            {"find": ["find", str(root), "-printf", "%s %T@ %i\n"], "rescan": rescan}
         )
-        find, rescan = found["find"], found["rescan"]
+        found |= medians({f"rali {name}": command for name, command in _questions(root, db).items()}, repeats=3)
+        find = found["find"]
         allowed_s, allowed_cpu_s = (TIMES_FIND * taken + START_S for taken in (find.wall_s, find.cpu_s))
-        result |= {
-            f"{count}: find_s": find.wall_s,
-            f"{count}: rescan_s": rescan.wall_s,
-            f"{count}: allowed_s ({TIMES_FIND} x find + {START_S})": allowed_s,
-            f"{count}: rescan / allowed": rescan.wall_s / allowed_s,
-            f"{count}: find_cpu_s": find.cpu_s,
-            f"{count}: rescan_cpu_s": rescan.cpu_s,
-            f"{count}: rescan / allowed, cpu": rescan.cpu_s / allowed_cpu_s,
-            f"{count}: rescan_peak_mb": rescan.peak_mb,
+        result |= {f"{count}: {figure}": value for figure, value in _figures(found).items()} | {
+            f"{count}: allowed: s ({TIMES_FIND} x find + {START_S})": allowed_s,
+            f"{count}: rescan / allowed": found["rescan"].wall_s / allowed_s,
+            f"{count}: rescan / allowed, cpu": found["rescan"].cpu_s / allowed_cpu_s,
         }
     return result
+
+
+def _questions(root: Path, db: Path) -> dict[str, list[str]]:
+    """Return commands that ask about all photos below a folder, and change nothing."""
+    asked = {
+        "worst": [],
+        "list": ["--below-percentile", "1", "-0"],
+        "list, all": ["-0"],
+        "stats": [],
+        "cull": ["--bottom", "10%"],
+    }
+    return {name: [*RALI, name.split(",")[0], str(root), *options, "--db", str(db)] for name, options in asked.items()}
+
+
+def _figures(found: dict[str, Cost]) -> dict[str, float]:
+    return {
+        f"{name}: {figure}": value
+        for name, cost in found.items()
+        for figure, value in (("s", cost.wall_s), ("cpu_s", cost.cpu_s), ("peak_mb", cost.peak_mb))
+    }
 
 
 def bench_rank(temporary: Path, photos: int) -> dict[str, float]:
@@ -103,10 +122,7 @@ def bench_rank(temporary: Path, photos: int) -> dict[str, float]:
             "list of the bottom percent": [*RALI, "list", "--below-percentile", "1", "-0"],
         }
     )
-    result: dict[str, float] = {"photos": photos, "catalog_mb": db.stat().st_size / 1e6}
-    for name, cost in found.items():
-        result |= {f"{name}: s": cost.wall_s, f"{name}: cpu_s": cost.cpu_s, f"{name}: peak_mb": cost.peak_mb}
-    return result
+    return {"photos": photos, "catalog_mb": db.stat().st_size / 1e6} | _figures(found)
 
 
 def _keep_bytecode(temporary: Path) -> None:

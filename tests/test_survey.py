@@ -147,3 +147,22 @@ def test_the_quick_way_and_the_whole_comparison_agree(
     # A photo that has a score and failed since is cached, whatever --retry-failed says.
     expected = change in ("nothing", "gone before", "failed since") and recipe == "fast-1.1-half"
     assert quick == [expected]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_was_noted_of_a_folder_hides_no_change(
+    library: Library, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    def look(db: Path) -> tuple[list[FolderSurvey], list[Any]]:
+        with Catalog(db) as catalog:
+            found = list(survey(Scan([str(library.folder)]), catalog, library.scoring(catalog)))
+            return found, catalog.rows("SELECT * FROM photos ORDER BY id")
+
+    look(library.db)  # notes it
+    CHANGES[change](library)
+    other = library.db.with_name("other.db")
+    shutil.copyfile(library.db, other)
+    with_notes = look(library.db)
+    monkeypatch.setattr("rali.survey.lists_exactly", lambda *_: False)
+
+    assert with_notes == look(other)

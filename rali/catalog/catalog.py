@@ -67,6 +67,10 @@ class Catalog:
 
     def scoring(self, info: BundleInfo, recipe: str) -> Scoring:
         """Note that a model is used with a recipe, and return what the catalog calls that."""
+        same = "WHERE model_id = ? AND recipe = ?"
+        used_last = f"{same} AND model_name = ? AND last_use = (SELECT max(last_use) FROM scorings)"
+        if found := self._scorings(used_last, (info.model_id, recipe, info.name)):
+            return found[0]  # nothing to write: a rescan of an unchanged library waits for no disk
         with writing(self._db, self.path) as connection:
             connection.execute(
                 """
@@ -77,8 +81,7 @@ class Catalog:
                 """,
                 (info.model_id, recipe, info.name, info.score_low, info.score_high),
             )
-        (found,) = self._scorings("WHERE model_id = ? AND recipe = ?", (info.model_id, recipe))
-        return found
+        return self._scorings(same, (info.model_id, recipe))[0]
 
     def known_in(self, folder: str, scoring: Scoring) -> dict[str, KnownPhoto]:
         """Return what is remembered of the files in ``folder`` itself, by name."""
@@ -278,9 +281,10 @@ class Catalog:
         source, conditions, values = in_scope(scope)
         rows = self._rows(
             f"""
-            SELECT p.id FROM {source} JOIN failures x ON x.photo_id = p.id AND {_CONCERNS}
+            SELECT x.photo_id FROM failures x CROSS JOIN {source}
             LEFT JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
-            WHERE p.listed AND s.score IS NULL AND {conditions} ORDER BY p.id
+            WHERE p.id = x.photo_id AND {_CONCERNS} AND p.listed AND s.score IS NULL AND {conditions}
+            ORDER BY x.photo_id
             """,
             [scoring.id, scoring.id, *values],
         )

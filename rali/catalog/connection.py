@@ -100,10 +100,10 @@ def writing(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Conn
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours, each with what to do about it."""
-    shown = display_path(path)
     try:
         yield
     except sqlite3.DatabaseError as error:
+        shown = display_path(path)
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise CatalogBusyError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Scope, Scoring
-from rali.catalog.scope import in_scope
+from rali.catalog.scope import in_scope, whole_folders
+from rali.catalog.unchanged import COUNTS, scores_seen
 
 # One photo in so many has to lie in the scope for the walk along all scores to meet enough of them soon.
 _WALKED_PER_PHOTO = 20
@@ -42,6 +44,16 @@ def spread(catalog: Catalog, scoring: Scoring, scope: Scope, bounds: Sequence[fl
         CatalogError: see :class:`~rali.catalog.catalog.Catalog`.
     """
     source, conditions, values = in_scope(scope)
+    folders = whole_folders(scope)
+    seen, seen_below = 0, [0] * len(bounds)
+    if folders is not None:
+        for scores in scores_seen(catalog, scoring, *folders):
+            seen += len(scores)
+            seen_below = [count + bisect_left(scores, bound) for count, bound in zip(seen_below, bounds, strict=True)]
+        # What is left is counted photo by photo, in the other folders alone: they have to come first.
+        source = "folders f CROSS JOIN photos p ON p.folder_id = f.id"
+        conditions = f"{folders[0]} AND NOT EXISTS (SELECT 1 FROM looks l WHERE {COUNTS})"
+        values = [*folders[1], scoring.id]
     below = "".join(", coalesce(sum(s.score < ?), 0)" for _ in bounds)
     ((listed, scored, *counts),) = catalog.rows(
         f"""
@@ -51,7 +63,7 @@ def spread(catalog: Catalog, scoring: Scoring, scope: Scope, bounds: Sequence[fl
         """,
         [*bounds, scoring.id, *values],
     )
-    return Spread(listed, scored, counts)
+    return Spread(seen + listed, seen + scored, [a + b for a, b in zip(seen_below, counts, strict=True)])
 
 
 def end(catalog: Catalog, scoring: Scoring, scope: Scope, *, worst: bool, limit: int, scored: int) -> list[End]:

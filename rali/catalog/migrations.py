@@ -1,6 +1,6 @@
 """The catalog's tables, as sqlite-utils migrations: each runs in one transaction with the record that it ran.
 
-folders    one row a folder
+folders    one row a folder, with a count of the changes below it
 photos     one row a file name: its state on disk, and which content it holds
 contents   one row a content, whatever its name: what the file says of itself
 scorings   one row a (model, recipe): what a score was made by
@@ -9,6 +9,7 @@ embeddings content x scoring -> float16 vector; apart from scores, so that ranki
 failures   why a photo has no score
 history    which contents a photo held before: its past scores are theirs
 marks      what the user decided by hand, by content: it survives a rename and a rescan
+looks      folders that were found as they are listed, see rali/catalog/unchanged.py
 exposures  how each content was exposed, by which body: no row where nobody has looked
 splits     contents of which the user said that they are no group: one row a content and a decision
 runs       one row a cull, or a run of rali rate
@@ -228,6 +229,35 @@ def create_exposures_and_splits(db: Database) -> None:
         db.conn.execute(statement)
 
 
+def create_looks(db: Database) -> None:
+    """Create what tells unchanged folders at once; triggers count, so that no statement can forget to."""
+    for statement in (
+        "ALTER TABLE folders ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
+        """
+        CREATE TABLE looks (
+            folder_id INTEGER NOT NULL REFERENCES folders (id),
+            scoring_id INTEGER NOT NULL REFERENCES scorings (id),
+            revision INTEGER NOT NULL, -- of the folder then: what was seen at an earlier one says nothing
+            digest BLOB NOT NULL,      -- of its photos as they were listed, each with a score
+            scores BLOB NOT NULL,      -- of all of them, ascending, little-endian float64
+            PRIMARY KEY (folder_id, scoring_id)
+        )
+        """,
+    ):
+        db.conn.execute(statement)
+    holders = "SELECT folder_id FROM photos WHERE content_id = "
+    for table, of_row in (("photos", "{}.folder_id"), ("scores", f"{holders}{{}}.content_id")):
+        for change, rows in (("INSERT", ["new"]), ("UPDATE", ["old", "new"]), ("DELETE", ["old"])):
+            for row in rows:
+                db.conn.execute(
+                    f"""
+                    CREATE TRIGGER {table}_{change.lower()}_{row} AFTER {change} ON {table} BEGIN
+                        UPDATE folders SET revision = revision + 1 WHERE id IN ({of_row.format(row)});
+                    END
+                    """
+                )
+
+
 # In this order; a catalog notes the names of those that it has been through.
 STEPS: list[Callable[[Database], None]] = [
     create_photos_and_scores,
@@ -235,6 +265,7 @@ STEPS: list[Callable[[Database], None]] = [
     index_scores,
     create_sidecars,
     create_exposures_and_splits,
+    create_looks,
 ]
 
 

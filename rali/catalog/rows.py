@@ -24,13 +24,13 @@ TRANSIENT_FAILURES = frozenset({FailureKind.VANISHED, FailureKind.UNREADABLE, Fa
 _OUT_OF_REACH = TRANSIENT_FAILURES - {FailureKind.CHANGED}
 _WORD = (1 << 64) - 1
 _SIGN = 1 << 63
-_CHUNK = 900  # below SQLite's limit of 999 variables in old builds, and a megabyte of vectors
+IDS_AT_ONCE = 900  # below SQLite's limit of 999 variables in old builds, and a megabyte of vectors
 
 
 def chunks(ids: Iterable[int]) -> Iterator[list[int]]:
     """Cut row ids into lists that one question can name; no more ids are taken than are asked for."""
     rest = iter(ids)
-    while chunk := [int(row_id) for row_id in islice(rest, _CHUNK)]:
+    while chunk := [int(row_id) for row_id in islice(rest, IDS_AT_ONCE)]:
         yield chunk
 
 

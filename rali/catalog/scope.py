@@ -48,6 +48,16 @@ def in_scope(scope: Scope) -> tuple[str, str, list[object]]:
     return source, " AND ".join(conditions), values
 
 
+def whole_folders(scope: Scope) -> tuple[str, list[object]] | None:
+    """Return the condition, and its values, that a folder ``f`` lies in a scope; None if it may hold part of one."""
+    if scope.since is not None or scope.until is not None or not all(map(os.path.isdir, scope.roots)):
+        return None
+    if not scope.roots:
+        return "1", []
+    found = [below(root) if scope.deep else ("f.path = ?", [os.fsencode(root)]) for root in scope.roots]
+    return _any_of([condition for condition, _ in found]), [value for _, values in found for value in values]
+
+
 def _any_of(conditions: Sequence[str]) -> str:
     """Join conditions with OR as a balanced tree: SQLite takes expressions no deeper than 1,000."""
     if len(conditions) == 1:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from rali.catalog.catalog import Catalog
 from rali.catalog.journal import Journal, MoveRecord, MoveState, RunRecord, RunState
 from rali.errors import CatalogBusyError, UsageError
-from rali.moving.carrier import Carrier
 from rali.moving.moves import Fs, clear_run_folder, identity_of
 from rali.photos.photo import display_path
 
@@ -42,7 +41,7 @@ def moving(catalog: Catalog, fs: Fs, *, timeout_s: float = LOCK_TIMEOUT_S, repai
     Raises:
         CatalogBusyError: another process is moving files, and was not done in time.
     """
-    from filelock import FileLock, Timeout  # here, because every command asks if there is something to repair
+    from filelock import FileLock, Timeout
 
     # SQLite follows links to the catalog, so the lock does.
     lock = FileLock(f"{os.path.realpath(catalog.path)}.moves-lock", timeout=timeout_s)
@@ -79,6 +78,8 @@ def repair_runs(journal: Journal, fs: Fs) -> list[str]:
 
 def _repair(journal: Journal, run: RunRecord, shots: Sequence[Sequence[MoveRecord]], fs: Fs) -> list[str]:
     """Bring one unfinished run to rest."""
+    from rali.moving.carrier import Carrier  # here, because every command asks if there is something to repair
+
     back = run.state is RunState.UNDOING
     if run.state is RunState.PURGING:
         deleted = _stop_purging(journal, run, shots)

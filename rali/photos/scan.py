@@ -19,6 +19,8 @@ from rali.photos.shots import group_shots, shots_in
 SKIPPED_FOLDERS = frozenset(
     {"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX"}
 )
+# How names of photos that are no RAWs end as cameras write them: most names are told by one look into a set.
+_USUAL_SUFFIXES = frozenset(spelt for suffix in PHOTO_SUFFIXES - RAW_SUFFIXES for spelt in (suffix, suffix.upper()))
 # Lies in every folder that a cull moved photos into: what is culled is neither scored nor culled again.
 JOURNAL_NAME = ".rali-journal.jsonl"
 
@@ -106,7 +108,7 @@ class Scan:
         """Tell photos, sidecars and folders apart. Once for every file: no function is called that need not be."""
         prefix = _prefix(folder)
         found = _Listing()
-        photos, suffixes = found.photos, PHOTO_SUFFIXES
+        photos, usual = found.photos, _USUAL_SUFFIXES
         for name in sorted(entries):
             entry = entries.pop(name)
             if name[0] == ".":
@@ -114,11 +116,13 @@ class Scan:
             try:
                 # Links, FIFOs, sockets and devices are no photos, whatever they are called.
                 if entry.is_file(follow_symlinks=False):
-                    suffix = name[name.rfind(".") :].lower() if "." in name else ""
-                    if suffix in suffixes:
+                    if name[name.rfind(".") :] in usual:
                         photos[name] = entry
-                        if suffix in RAW_SUFFIXES:
-                            found.raws = True
+                        continue
+                    suffix = name[name.rfind(".") :].lower() if "." in name else ""
+                    if suffix in PHOTO_SUFFIXES:
+                        photos[name] = entry
+                        found.raws = found.raws or suffix in RAW_SUFFIXES
                     elif suffix in SIDECAR_SUFFIXES:
                         found.sidecars.append(name)
                     else:
@@ -188,6 +192,7 @@ class Scan:
     def _photos(self, root: str, folder: str, found: _Listing) -> dict[str, Photo]:
         """Look at the leader of each shot, once."""
         prefix, photos, unique = _prefix(folder), dict[str, Photo](), not self._files_seen
+        new = tuple.__new__
         for name, companions in self._shots(root, folder, found).items():
             try:
                 # The entry goes with its look, as the next one comes into the same memory: that saves a sixth.
@@ -197,8 +202,10 @@ class Scan:
                 continue
             # Nearly every file has one name; only the others have to be looked up.
             if (info.st_nlink == 1 and unique) or not self._already_seen(info):
-                photos[name] = Photo(
-                    prefix + name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, companions
+                # What Photo(...) comes to, without the call of a function in Python.
+                photos[name] = new(
+                    Photo,
+                    (prefix + name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, companions),
                 )
         return photos
 

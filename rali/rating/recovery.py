@@ -21,8 +21,6 @@ from rali.errors import CatalogBusyError, UsageError
 from rali.moving.moves import Fs, RefusalError
 from rali.moving.recovery import moving
 from rali.photos.photo import display_path
-from rali.rating import sidecar as sidecars_on_disk
-from rali.rating.writing import words_of
 
 
 def recover_ratings(catalog: Catalog, *, fs: Fs | None = None) -> list[str]:
@@ -42,6 +40,8 @@ def recover_ratings(catalog: Catalog, *, fs: Fs | None = None) -> list[str]:
 
 def repair(journal: RatingJournal, fs: Fs) -> list[str]:
     """Bring every unfinished run to rest; return what was done, a line each. The caller holds the lock."""
+    from rali.rating.writing import words_of  # here, because every command asks if there is something to repair
+
     notices = []
     for run in journal.unfinished():
         open_ones = journal.sidecars(run, SidecarState.WRITING, SidecarState.RESTORING)
@@ -72,6 +72,8 @@ def _look_again(
     run: RatingRun, open_ones: Sequence[SidecarRecord], fs: Fs
 ) -> tuple[list[SidecarRecord], list[tuple[SidecarRecord, SidecarState]]]:
     """Find out how far a killed process came: return what it has not written, and what became of the others."""
+    from rali.rating import sidecar as sidecars_on_disk
+
     never: list[SidecarRecord] = []
     changed: list[tuple[SidecarRecord, SidecarState]] = []
     for one in open_ones:

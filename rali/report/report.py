@@ -78,7 +78,7 @@ def _explained(
     ranking: Ranking, photos: Sequence[RankedPhoto], settings: Settings
 ) -> tuple[Sequence[RankedPhoto], list[str]]:
     try:
-        return explain(ranking.catalog, ranking.scoring, photos, model=settings.model), []
+        return list(explain(ranking.catalog, ranking.scoring, photos, model=settings.model)), []
     except DamagedModelError as error:  # the scores are no worse for it
         return photos, [f"Nothing can be said of why: {error}"]
 

@@ -12,7 +12,9 @@ from rali_cli.answering import answering, explained
 from rali_cli.commands.bursts import groups_in
 
 if TYPE_CHECKING:
-    from rali.listing import Wanted
+    from collections.abc import Iterable
+
+    from rali.listing import RankedPhoto, Wanted
     from rali.photos.stars import StarsWanted
 
 Count = Annotated[int, typer.Option("-n", "--count", min=1, help="How many photos.")]
@@ -151,8 +153,8 @@ def _show_ranked(
         scope = scope_of(paths or (), include=include or (), exclude=exclude or (), since=since, until=until)
         ranking = rank_photos(catalog, scoring, scope)
         lesser = lesser_photos(groups_in(catalog, scoring, scope)) if one_per_burst else set()
-        photos = (
-            ranking.failures(wanted.limit, starred=wanted.starred) if failed else ranking.pick(wanted, without=lesser)
+        photos: Iterable[RankedPhoto] = (
+            ranking.failures(wanted.limit, starred=wanted.starred) if failed else ranking.each(wanted, without=lesser)
         )
         status = "failed" if failed else "cached"
         if not failed and output is not render.Output.PATHS:
@@ -163,16 +165,17 @@ def _show_ranked(
             render.print_csv((render.photo_json(photo, status) for photo in photos), scoring)
         elif output is render.Output.JSON:
             summary = {"photos": ranking.scored, "failed": len(ranking.failed), "unscored": ranking.unscored}
-            documents = [render.photo_json(photo, status) for photo in photos]
+            documents = (render.photo_json(photo, status) for photo in photos)
             render.print_json({"model": render.model_json(scoring), "photos": documents, "summary": summary})
         else:
             out = render.console()
+            shown = list(photos)
             if failed:
-                out.print(render.failure_table(photos, title="Failed"))
+                out.print(render.failure_table(shown, title="Failed"))
             else:
-                out.print(render.photo_table(photos, scoring, title=title))
+                out.print(render.photo_table(shown, scoring, title=title))
             out.print()
-            out.print(f"{ranking.scored:,} scored photos, {len(ranking.failed):,} failed; {len(photos):,} shown")
+            out.print(f"{ranking.scored:,} scored photos, {len(ranking.failed):,} failed; {len(shown):,} shown")
             out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}")
             if ranking.unscored:
                 out.print(f"{ranking.unscored:,} photos have no score by this model and recipe yet: rali score")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,8 @@ from rali_cli.exit_codes import ExitCode
 from rali_cli.progress import progress_bar, stop_on_signal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rali.listing import RankedPhoto, Ranking, Wanted
     from rali.pipeline import Run
 
@@ -82,8 +85,8 @@ def score(
         if output is render.Output.TABLE:
             _print_tables(run, ranking)
         else:
-            listed = [*_picked(run, ranking, Wanted()), *ranking.failures()]
-            photos = [render.photo_json(photo, _status(photo, run)) for photo in listed]
+            listed = chain(_each(run, ranking, Wanted()), ranking.failures())
+            photos = (render.photo_json(photo, _status(photo, run)) for photo in listed)
             if output is render.Output.CSV:
                 render.print_csv(photos, run.scoring)
             else:
@@ -95,8 +98,8 @@ def score(
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
-def _picked(run: Run, ranking: Ranking, wanted: Wanted) -> list[RankedPhoto]:
-    return explained(ranking.catalog, run.scoring, ranking.pick(wanted), model=str(run.info.path))
+def _each(run: Run, ranking: Ranking, wanted: Wanted) -> Iterator[RankedPhoto]:
+    return explained(ranking.catalog, run.scoring, ranking.each(wanted), model=str(run.info.path))
 
 
 def _status(photo: RankedPhoto, run: Run) -> str:
@@ -131,11 +134,11 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
             out.print(line)
         out.print()
         if ranking.scored <= _SHOWN:
-            out.print(render.photo_table(_picked(run, ranking, Wanted("worst")), scoring, title="Worst first"))
+            out.print(render.photo_table(list(_each(run, ranking, Wanted("worst"))), scoring, title="Worst first"))
         else:
-            out.print(render.photo_table(_picked(run, ranking, Wanted("worst", _SHOWN)), scoring, title="Worst"))
+            out.print(render.photo_table(list(_each(run, ranking, Wanted("worst", _SHOWN))), scoring, title="Worst"))
             out.print()
-            out.print(render.photo_table(_picked(run, ranking, Wanted("best", _SHOWN)), scoring, title="Best"))
+            out.print(render.photo_table(list(_each(run, ranking, Wanted("best", _SHOWN))), scoring, title="Best"))
         out.print()
     if ranking.failed:
         out.print(render.failure_table(ranking.failures(_FAILURES_SHOWN), title="Failed"))

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rali.catalog import catalog as catalog_module
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Outcome, Scope, Scoring
 from rali.catalog.unchanged import lists_exactly
-from rali.errors import CatalogWriteError, FailureKind
+from rali.errors import CatalogBusyError, CatalogWriteError, FailureKind
 from rali.model.bundle import BundleInfo
 from rali.photos.photo import Photo
 from rali.prepare import Failure
@@ -534,3 +535,15 @@ def test_the_listed_names_of_a_folder(catalog: Catalog, scoring: Scoring) -> Non
     catalog.forget(Scope(["/p/a.jpg"]))
 
     assert (catalog.listed_in("/p"), catalog.listed_in("/nowhere")) == ({"bad.jpg"}, set())
+
+
+def test_the_scoring_that_was_used_last_is_named_again_without_a_write(
+    catalog: Catalog, scoring: Scoring, info: BundleInfo, path: Path
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # nobody else may write now
+
+        with Catalog(path, busy_timeout_s=0) as reader:
+            assert reader.scoring(info, "fast-1.1-half") == scoring
+            with pytest.raises(CatalogBusyError):
+                reader.scoring(info, "exact-1.1-float32")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from rali_cli.app import app
+from rali_cli.app import app, command_line
 
 
 def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -34,6 +34,18 @@ def test_the_commands_that_other_programs_rely_on_are_there() -> None:
 
     assert {"score", "worst", "best", "list", "show", "stats", "doctor"} <= names
     assert {"cull", "apply", "runs", "undo", "keep", "reject", "unmark", "quarantine purge"} <= names
+
+
+def test_only_the_command_that_is_asked_for_is_built() -> None:
+    built = {asked: typer.main.get_command(command_line(asked)) for asked in ("score", "model", "--help", "scroe")}
+
+    assert set(built["score"].commands) == {"score"}  # type: ignore[attr-defined]
+    assert set(built["model"].commands) == {"model"}  # type: ignore[attr-defined]
+    assert set(commands(built["--help"])) == set(commands(built["scroe"])) == set(commands())
+
+
+def test_a_mistyped_command_is_met_with_its_name(rali: Callable[..., Any]) -> None:
+    assert "'score'" in rali("scroe").err
 
 
 def test_version_is_the_installed_one(rali: Callable[..., Any]) -> None:
