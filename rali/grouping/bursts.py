@@ -95,6 +95,14 @@ def find_bursts(
     return [Burst(group.kind, _best_first([by_id[key] for key in group.keys])) for group in groups]
 
 
+def sets_kept_whole(catalog: Catalog, scoring: Scoring, scope: Scope) -> list[tuple[Kind, list[tuple[FrameFile, ...]]]]:
+    """Return the brackets, stacks and panoramas alone, each with the files of its frames; no sidecar is read for it."""
+    frames = with_exposures(catalog, scored_frames(catalog, scoring, scope), on_start=_ignore)
+    by_id = {frame.content_id: frame for frame in frames}
+    groups = group_frames(map(plain, frames), vectors=frame_vectors(catalog, scoring, by_id), splits=splits(catalog))
+    return [(group.kind, [by_id[key].files for key in group.keys]) for group in groups if group.kind in KEPT_WHOLE]
+
+
 def lesser_photos(bursts: Iterable[Burst]) -> set[int]:
     """Return the ids of all photos that a list of only the best of each group leaves out."""
     return {

@@ -6,13 +6,14 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
-from shooting import LOOKS, Shoot
+from shooting import LOOKS, PLAIN, Shoot
 
 from rali.photos.sniff import Format
 
@@ -163,6 +164,42 @@ def test_cull_keeps_the_best_of_each_burst_and_leaves_all_else(
     rali: Rali, shoot: Shoot, keep: str, goes: list[str]
 ) -> None:
     assert planned(rali("cull", shoot.folder, "--per-burst", keep, "--json")) == goes
+
+
+def test_scores_never_take_a_bracket_apart(rali: Rali, shoot: Shoot) -> None:
+    answer = rali("cull", shoot.folder, "--below", "21.5", "--json")
+
+    assert planned(answer) == []
+    held = {Path(one["path"]).name: (one["rule"], one["detail"]) for one in json.loads(answer.out)["held_back"]}
+    why = ("group", "of a bracket of 3, of which HDR_2.jpg stays")
+    assert held == {"HDR_0.jpg": why, "HDR_1.jpg": why}
+    assert planned(rali("cull", shoot.folder, "--bottom", "2", "--json")) == []
+    assert planned(rali("cull", shoot.folder, "--below", "21.5", "--no-protect", "group", "--json")) == BRACKET[:0:-1]
+
+
+def test_a_bracket_all_of_which_scores_low_goes_as_a_whole(
+    rali: Rali, shoot: Shoot, rate: Callable[[Path, int], None]
+) -> None:
+    assert planned(rali("cull", shoot.folder, "--below", "25", "--json")) == BRACKET[::-1]
+    assert planned(rali("cull", shoot.folder, "--below", "25", "--include", "*_0.jpg", "--json")) == []
+    rate(shoot.folder / "HDR_1.jpg", 4)
+
+    assert planned(rali("cull", shoot.folder, "--below", "25", "--json")) == []
+
+
+def test_a_copy_in_another_folder_holds_no_bracket_back(rali: Rali, shoot: Shoot) -> None:
+    for number, bias in enumerate((0.0, -2.0, 2.0)):
+        name = f"HDR_{number}.jpg"
+        exposure = replace(PLAIN, bias_ev=bias)
+        shoot.add(f"copy/{name}", 20.0 + number, 100 + number / 2, look=LOOKS[2], exposure=exposure, like=name)
+
+    assert planned(rali("cull", shoot.folder, "--bottom", "3", "--exclude", "copy/*", "--json")) == BRACKET[::-1]
+
+
+def test_what_is_marked_reject_leaves_its_bracket(rali: Rali, shoot: Shoot) -> None:
+    rali("reject", shoot.folder / "HDR_0.jpg")
+
+    assert planned(rali("cull", shoot.folder, "--below", "21.5", "--json")) == ["HDR_0.jpg"]
 
 
 def test_the_plan_says_why_and_can_be_applied_and_undone(rali: Rali, shoot: Shoot) -> None:
