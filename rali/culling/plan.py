@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from rali.catalog.catalog import Catalog
+from rali.catalog.journal import Journal
 from rali.catalog.records import Candidate, Scope, Scoring
 from rali.catalog.rows import split_names
 from rali.culling.choice import REJECTED, Choice, Pick, pick
@@ -339,7 +340,13 @@ def recheck(catalog: Catalog, plan: CullPlan, *, no_protect: Collection[str] = (
             else:
                 shots.append(shot)
                 sizes[folder] = min(plan.folder_sizes.get(folder, len(disk.shots)), len(disk.shots))
-    return replace(plan, shots=tuple(shots), held_back=(*plan.held_back, *held), folder_sizes=sizes)
+    away = Journal(catalog).away(one.path for one in held if one.rule == "gone")
+    told = [replace(one, detail=_moved_by(away[one.path][0])) if one.path in away else one for one in held]
+    return replace(plan, shots=tuple(shots), held_back=(*plan.held_back, *told), folder_sizes=sizes)
+
+
+def _moved_by(run: str) -> str:
+    return f"run {run} has moved it; back with: rali undo {shell_word(run)}"
 
 
 def _recheck(disk: FolderOnDisk, shot: PlannedShot, known: Candidate | None, kept: Collection[str]) -> dict[str, str]:

@@ -167,7 +167,9 @@ def _show_ranked(
             render.print_json({"model": render.model_json(scoring), "photos": documents, "summary": summary})
         else:
             out = render.console()
-            if failed:
+            if not photos:
+                out.print("No photo failed." if failed and wanted.starred is None else "No photo fits.")
+            elif failed:
                 out.print(render.failure_table(photos, title="Failed"))
             else:
                 out.print(render.photo_table(photos, scoring, title=title))

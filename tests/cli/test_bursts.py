@@ -271,6 +271,18 @@ def test_a_split_group_is_none_until_it_is_taken_back(rali: Rali, shoot: Shoot) 
     assert groups(rali("bursts", "--json")) == [BURST, BRACKET]
 
 
+def test_of_copies_those_beside_the_photo_given_are_named(rali: Rali, shoot: Shoot) -> None:
+    for number in range(4):
+        shoot.add(f"a copy/IMG_{number}.jpg", 40.0, 10 + number * 0.2, like=f"IMG_{number}.jpg")
+
+    answer = rali("bursts", "--split", shoot.folder / "IMG_2.jpg", "--json")
+
+    assert sorted(json.loads(answer.out)["split"][0]) == [str(shoot.folder / f"IMG_{n}.jpg") for n in range(4)]
+    rali("bursts", "--unsplit", shoot.folder / "IMG_2.jpg")
+    out = rali("keep", "--group", shoot.folder / "a copy" / "IMG_0.jpg").out
+    assert out.count("a copy/IMG_") == 4
+
+
 def test_two_photos_that_are_split_are_apart_and_the_others_stay_together(rali: Rali, shoot: Shoot) -> None:
     rali("bursts", "--split", shoot.folder / "IMG_0.jpg", shoot.folder / "IMG_1.jpg")
 
