@@ -46,6 +46,7 @@ def make_app(review: Review, pictures: Pictures) -> Starlette:
             Route("/api/groups", page.groups),
             Route("/api/stars", page.stars),
             Route("/api/progress", page.progress),
+            Route("/api/order", page.order, methods=["POST"]),
             Route("/api/marks", page.mark, methods=["POST"]),
             Route("/api/give", page.give, methods=["POST"]),
             Route("/api/plan", page.plan, methods=["POST"]),
@@ -139,6 +140,12 @@ class _Page:
 
     async def stars(self, _: Request) -> Response:
         return await self._answered(self._review.stars)
+
+    async def order(self, request: Request) -> Response:
+        photos = (await _body(request)).get("photos")
+        if not isinstance(photos, list) or len(photos) > _MOST_MARKS or any(type(each) is not int for each in photos):
+            raise UsageError("give photos: a list of their numbers")
+        return await self._answered(self._review.order, photos)
 
     async def progress(self, _: Request) -> Response:
         return JSONResponse({"moved": self._review.moved})

@@ -202,6 +202,15 @@ def test_what_is_marked_reject_leaves_its_bracket(rali: Rali, shoot: Shoot) -> N
     assert planned(rali("cull", shoot.folder, "--below", "21.5", "--json")) == ["HDR_0.jpg"]
 
 
+def test_stars_given_since_the_scoring_make_a_frame_the_best(
+    rali: Rali, shoot: Shoot, rate: Callable[[Path, int], None]
+) -> None:
+    rate(shoot.folder / "IMG_0.jpg", 5)
+
+    assert groups(rali("bursts", "--json"))[0] == ["IMG_0.jpg", "IMG_1.jpg", "IMG_3.jpg", "IMG_2.jpg"]
+    assert planned(rali("cull", shoot.folder, "--per-burst", "1", "--json")) == ["IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg"]
+
+
 def test_the_plan_says_why_and_can_be_applied_and_undone(rali: Rali, shoot: Shoot) -> None:
     before = sorted(path.name for path in shoot.folder.iterdir())
     plan = shoot.folder.parent / "plan.json"
@@ -220,12 +229,14 @@ def test_the_plan_says_why_and_can_be_applied_and_undone(rali: Rali, shoot: Shoo
 def test_what_protects_a_photo_protects_it_from_this_too(
     rali: Rali, shoot: Shoot, rate: Callable[[Path, int], None]
 ) -> None:
-    rate(shoot.folder / "IMG_0.jpg", 4)  # after it was scored: the catalog knows nothing of it
+    for name in ("IMG_0.jpg", "IMG_3.jpg"):
+        rate(shoot.folder / name, 4)  # after it was scored: the catalog knows nothing of it
 
     answer = rali("cull", shoot.folder, "--per-burst", "1", "--json")
 
-    assert planned(answer) == ["IMG_2.jpg", "IMG_3.jpg"]
-    assert [held["rule"] for held in json.loads(answer.out)["held_back"]] == ["rating"]
+    assert planned(answer) == ["IMG_1.jpg", "IMG_2.jpg"]
+    held = json.loads(answer.out)["held_back"]
+    assert [(Path(one["path"]).name, one["rule"]) for one in held] == [("IMG_0.jpg", "rating")]
 
 
 def test_a_folder_of_copies_loses_nothing_to_another_unless_asked(rali: Rali, shoot: Shoot) -> None:

@@ -254,6 +254,33 @@ def test_frames_of_one_second_stand_in_the_order_in_which_they_were_taken(
     assert "12:00:00.40" in page.locator("#panes figcaption").nth(1).text_content()
 
 
+def test_the_frame_that_the_user_stars_is_the_best_of_its_burst(
+    open_page: Callable[..., Any],
+    tmp_path: Path,
+    own_world: Path,
+    tiny_bundle: Path,
+    serve: Callable[..., Visitor],
+    scoring_of: Callable[[], Any],
+) -> None:
+    shoot = Shoot(tmp_path / "shoot", own_world / "catalog.db", tiny_bundle)
+    for number in range(3):
+        shoot.add(f"{number}.jpg", 10.0 * number, 0.2 * number)
+    page = open_page(serve(scoring_of(), shoot.folder))
+    best = "[...document.querySelectorAll('.given.best')].map((given) => given.closest('.cell').dataset.at).join()"
+    until(page, f"{best} === '2'")
+
+    page.keyboard.press("5")
+    until(page, f"{best} === '0'")
+    page.keyboard.press("Control+z")
+    until(page, f"{best} === '2'")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("k")
+    until(page, f"{best} === '1'")
+    page.keyboard.press("b")
+
+    until(page, "document.querySelector('#panes bdi')?.textContent === '1.jpg'")
+
+
 def test_one_key_leads_to_the_threshold_another_to_the_filters_and_escape_back(
     open_page: Callable[..., Any], new_visitor: Visitor
 ) -> None:

@@ -257,6 +257,8 @@ NO_SENSE: list[tuple[str, object]] = [
     ("/api/marks", []),
     ("/api/give", {"photo": 999_999, "stars": 3}),
     ("/api/give", {"photo": "/etc/passwd", "stars": 3}),
+    ("/api/order", {"photos": ["1"]}),
+    ("/api/order", {"photos": [999_999]}),
     ("/api/plan", {"below": "30"}),
     ("/api/plan", {"below": 10**400}),
     ("/api/plan", {"below": 30, "per_burst": 1}),

@@ -120,6 +120,7 @@ export class Photos extends EventTarget {
     this.tellOf([id]);
     try {
       await this.store([[id, mark]]);
+      await this.putInOrder(id);
     } catch (error) {
       this.done = this.done.filter((each) => each !== step);
       this.set("mark", id, before);
@@ -143,6 +144,17 @@ export class Photos extends EventTarget {
     this.set("star", id, answer.stars);
     this.tellOf([id]);
     if (answer.run) this.done.push({ words: `${this.nameOf(id)} has its former stars`, run: answer.run, id, before });
+    await this.putInOrder(id);
+  }
+
+  // Which frame of a burst is the best follows from what the user chose, and only then from scores.
+  async putInOrder(id) {
+    const at = this.placeOf.get(id);
+    const group = at === undefined ? null : this.groupOf(at);
+    if (!group || group.whole) return;
+    const order = await this.inTurn(() => tell("/api/order", { photos: group.photos }));
+    if (order.length === group.photos.length) group.photos = order;
+    this.tellOf(order);
   }
 
   async undo() {
@@ -156,6 +168,7 @@ export class Photos extends EventTarget {
       this.set("star", last.id, last.before);
       this.tellOf([last.id]);
     }
+    await this.putInOrder(last.id ?? last.marks[0][0]);
     return last.words;
   }
 }
