@@ -68,7 +68,7 @@ NoProtect = Annotated[
     typer.Option(
         "--no-protect",
         metavar="RULE",
-        help="Let go what this rule protects: keep, rating, label, pick, develop, unreadable, failed. Repeatable.",
+        help="Let go what a rule protects: keep, rating, label, pick, develop, unreadable, failed, group. Repeatable.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing, however much would go.")]

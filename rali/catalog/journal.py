@@ -270,6 +270,22 @@ class Journal:
             shots.setdefault(shot, []).append(move)
         return list(shots.values())
 
+    def away(self, paths: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Return, of those paths whose file a run has in its quarantine, the run's name and where the file lies."""
+        found: dict[str, tuple[str, str]] = {}
+        sources = [os.fsencode(path) for path in paths]
+        for start in range(0, len(sources), 500):
+            chunk = sources[start : start + 500]
+            rows = self._rows(
+                f"""
+                SELECT m.source, r.name, m.destination FROM moves m JOIN runs r ON r.id = m.run_id
+                WHERE m.source IN ({", ".join("?" * len(chunk))}) AND m.state = 'away' AND r.mode = 'move' ORDER BY m.id
+                """,
+                chunk,
+            )
+            found |= {os.fsdecode(source): (run, os.fsdecode(destination)) for source, run, destination in rows}
+        return found
+
     # ---------------------------------------------------------------------------------------------------------
 
     def _writing(self) -> AbstractContextManager[sqlite3.Connection]:

@@ -81,6 +81,11 @@ class Choice:
         return "the list given" if self.paths is not None else "what is marked reject"
 
     @property
+    def is_by_score(self) -> bool:
+        """Tell if each photo's own score chooses it, rather than its burst, a list or a mark."""
+        return any(value is not None for value in (self.below, self.bottom_percent, self.bottom_count, self.keep))
+
+    @property
     def why(self) -> str:
         """Say of one photo why it is chosen: ``bottom 10 % of its folder``."""
         if self.paths is not None:

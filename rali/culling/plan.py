@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from rali.catalog.catalog import Catalog
+from rali.catalog.journal import Journal
 from rali.catalog.records import Candidate, Scope, Scoring
 from rali.catalog.rows import split_names
 from rali.culling.choice import REJECTED, Choice, Pick, pick
 from rali.culling.protect import FolderOnDisk, rules_off, strongest
 from rali.errors import FailureKind, UnsafeError
-from rali.grouping.bursts import beyond_the_best, find_bursts
+from rali.grouping.bursts import beyond_the_best, find_bursts, sets_kept_whole
 from rali.photos.photo import display_path, shell_word
 
 
@@ -126,6 +127,9 @@ def plan_cull(
     twice) and one of them stays, because it was not chosen or is protected, all of them stay: what is wanted under
     one name is no reject under another. If all are chosen, the first by path goes; the next cull takes the next.
 
+    The dark and the bright frame of an exposure bracket score low because they were meant to be dark and bright. So
+    where scores choose, a bracket, a focus stack or a panorama goes only as a whole.
+
     Args:
         roots: folders and files that were asked for, resolved; a quarantine is made beside them.
         no_protect: rules not to apply, see :data:`rali.culling.protect.CAN_BE_OFF`.
@@ -171,6 +175,8 @@ def plan_cull(
             f"not one of the {len(held):,} photos chosen is where it was scored: connect their drive; if they are gone "
             "for good: rali forget. Nothing was moved"
         )
+    if planned and choice.is_by_score and "group" not in off:
+        planned = _whole_groups(catalog, scoring, roots, planned, held)
     shots = _under_one_name(planned, photos, held)
     folders = {shot.folder for shot in shots}
     return CullPlan(
@@ -234,6 +240,36 @@ def _no_score(failure: str | None) -> dict[str, str]:
     if failure == FailureKind.NOT_FINITE:
         return {"not-finite": "the model gave it no finite score"}
     return {"failed": f"it could not be scored: {failure}"}
+
+
+def _whole_groups(
+    catalog: Catalog,
+    scoring: Scoring,
+    roots: Sequence[str],
+    planned: Sequence[tuple[PlannedShot, Iterable[Pick]]],
+    held: list[HeldBack],
+) -> list[tuple[PlannedShot, Iterable[Pick]]]:
+    """Return the shots that may go, so that what was taken to be used together goes together; or marked reject."""
+    going = {pick.photo.photo_id for _, picks in planned for pick in picks}
+    # Among all photos of the roots, whatever globs and dates let through: what is left out stays.
+    around = Scope([root if os.path.isdir(root) else os.path.dirname(root) for root in roots])
+    reasons: dict[int, str] = {}
+    for kind, frames in sets_kept_whole(catalog, scoring, around):
+        for folder in {os.path.dirname(file.path) for files in frames for file in files if file.photo_id in going}:
+            # Copies elsewhere do not matter to a set that lies in one folder.
+            own = [[file for file in files if os.path.dirname(file.path) == folder] or files for files in frames]
+            stays = next((files for files in own if not any(file.photo_id in going for file in files)), None)
+            if stays is not None:
+                detail = f"of a {kind} of {len(frames)}, of which {display_path(os.path.basename(stays[0].path))} stays"
+                reasons |= {file.photo_id: detail for files in own for file in files}
+    free: list[tuple[PlannedShot, Iterable[Pick]]] = []
+    for shot, picks in planned:
+        kept = next((reasons[pick.photo.photo_id] for pick in picks if pick.photo.photo_id in reasons), None)
+        if kept is None or shot.why == REJECTED:
+            free.append((shot, picks))
+        else:
+            held.append(HeldBack(shot.path, shot.score, "group", kept))
+    return free
 
 
 def _under_one_name(
@@ -304,7 +340,13 @@ def recheck(catalog: Catalog, plan: CullPlan, *, no_protect: Collection[str] = (
             else:
                 shots.append(shot)
                 sizes[folder] = min(plan.folder_sizes.get(folder, len(disk.shots)), len(disk.shots))
-    return replace(plan, shots=tuple(shots), held_back=(*plan.held_back, *held), folder_sizes=sizes)
+    away = Journal(catalog).away(one.path for one in held if one.rule == "gone")
+    told = [replace(one, detail=_moved_by(away[one.path][0])) if one.path in away else one for one in held]
+    return replace(plan, shots=tuple(shots), held_back=(*plan.held_back, *told), folder_sizes=sizes)
+
+
+def _moved_by(run: str) -> str:
+    return f"run {run} has moved it; back with: rali undo {shell_word(run)}"
 
 
 def _recheck(disk: FolderOnDisk, shot: PlannedShot, known: Candidate | None, kept: Collection[str]) -> dict[str, str]:

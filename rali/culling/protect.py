@@ -14,7 +14,7 @@ from rali.photos.shots import shots_in
 from rali.photos.user_work import WORK_RULES, file_work
 
 # What people may turn off by name; the most personal first, which is also how rules are told of where several hold.
-CAN_BE_OFF = ("keep", *WORK_RULES, "failed")
+CAN_BE_OFF = ("keep", *WORK_RULES, "failed", "group")
 # What nobody may, with the reason.
 ALWAYS_ON = {
     "not-finite": "a score that is no number says nothing about the photo",

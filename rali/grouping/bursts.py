@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rali.catalog.catalog import Catalog
@@ -13,6 +13,7 @@ from rali.catalog.records import Scope, Scoring
 from rali.grouping.frame import KEPT_WHOLE, Kind
 from rali.grouping.groups import group_frames
 from rali.grouping.headers import plain, with_exposures
+from rali.photos.shots import shots_in
 from rali.photos.sniff import Format
 from rali.photos.user_work import file_work
 
@@ -92,7 +93,22 @@ def find_bursts(
     frames = with_exposures(catalog, scored_frames(catalog, scoring, scope), on_start=on_headers)
     by_id = {frame.content_id: frame for frame in frames}
     groups = group_frames(map(plain, frames), vectors=frame_vectors(catalog, scoring, by_id), splits=splits(catalog))
-    return [Burst(group.kind, _best_first([by_id[key] for key in group.keys])) for group in groups]
+    beside = _Beside()
+    return [Burst(group.kind, _best_first([by_id[key] for key in group.keys], beside)) for group in groups]
+
+
+def in_order(catalog: Catalog, scoring: Scoring, files: Sequence[str]) -> tuple[BurstFrame, ...]:
+    """Return the frames of one group, whose files are known, best first as the user's marks and stars are now."""
+    frames = scored_frames(catalog, scoring, Scope(files))
+    return _best_first(frames, _Beside()) if frames else ()
+
+
+def sets_kept_whole(catalog: Catalog, scoring: Scoring, scope: Scope) -> list[tuple[Kind, list[tuple[FrameFile, ...]]]]:
+    """Return the brackets, stacks and panoramas alone, each with the files of its frames; no sidecar is read for it."""
+    frames = with_exposures(catalog, scored_frames(catalog, scoring, scope), on_start=_ignore)
+    by_id = {frame.content_id: frame for frame in frames}
+    groups = group_frames(map(plain, frames), vectors=frame_vectors(catalog, scoring, by_id), splits=splits(catalog))
+    return [(group.kind, [by_id[key].files for key in group.keys]) for group in groups if group.kind in KEPT_WHOLE]
 
 
 def lesser_photos(bursts: Iterable[Burst]) -> set[int]:
@@ -132,9 +148,28 @@ def beyond_the_best(bursts: Iterable[Burst], keep: int, *, across: bool) -> set[
     return found
 
 
-def _best_first(frames: Sequence[ScoredFrame]) -> tuple[BurstFrame, ...]:
+class _Beside:
+    """Which files belong to a photo now: stars given since it was scored may lie in a new sidecar."""
+
+    def __init__(self) -> None:
+        self._shots: dict[str, Mapping[str, tuple[str, ...]]] = {}
+
+    def of(self, file: FrameFile) -> tuple[str, ...]:
+        """Return names, as the catalog has them where the folder cannot be listed or the photo is not in it."""
+        folder, name = os.path.split(file.path)
+        if folder not in self._shots:
+            try:
+                self._shots[folder] = shots_in(folder)
+            except OSError:
+                self._shots[folder] = {}
+        return self._shots[folder].get(name, file.companions)
+
+
+def _best_first(frames: Sequence[ScoredFrame], beside: _Beside) -> tuple[BurstFrame, ...]:
     most = max(frame.width * frame.height for frame in frames)
-    found = [BurstFrame(frame, _chosen_by(frame), frame.width * frame.height < _FULL_SIZE * most) for frame in frames]
+    found = [
+        BurstFrame(frame, _chosen_by(frame, beside), frame.width * frame.height < _FULL_SIZE * most) for frame in frames
+    ]
     return tuple(
         sorted(
             found,
@@ -150,13 +185,13 @@ def _best_first(frames: Sequence[ScoredFrame]) -> tuple[BurstFrame, ...]:
     )
 
 
-def _chosen_by(frame: ScoredFrame) -> str | None:
+def _chosen_by(frame: ScoredFrame, beside: _Beside) -> str | None:
     """Say how the user chose a frame: by a mark, or by work on it in another program, in the file or beside it."""
     if frame.mark == "keep":
         return "marked keep"
     work = _noted(frame.user_work)
     if not work:
-        work = next((found for file in frame.files if (found := _beside(file))), {})
+        work = next((found for file in frame.files if (found := _work_beside(file, beside))), {})
     return next((detail for rule, detail in work.items() if rule != "unreadable"), None)
 
 
@@ -168,10 +203,10 @@ def _noted(user_work: str | None) -> dict[str, str]:
     return {str(rule): str(detail) for rule, detail in found.items()} if isinstance(found, dict) else {}
 
 
-def _beside(file: FrameFile) -> dict[str, str]:
+def _work_beside(file: FrameFile, beside: _Beside) -> dict[str, str]:
     """Return the user's work in the sidecars of a photo; what cannot be read says nothing of a choice."""
     folder = os.path.dirname(file.path)
-    for name in file.companions:
+    for name in beside.of(file):
         if os.path.splitext(name)[1].lower() in (".xmp", ".pp3", ".dop", ".cos", ".on1", ".vrd"):
             try:
                 work = dict(file_work(os.path.join(folder, name)))

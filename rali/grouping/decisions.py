@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.frames import add_splits, drop_splits
-from rali.grouping.bursts import Burst
+from rali.grouping.bursts import Burst, BurstFrame
 from rali.photos.photo import display_path, shell_word
 
 
@@ -40,22 +40,24 @@ def split_groups(catalog: Catalog, bursts: Sequence[Burst], paths: Iterable[str 
     frames go with the named one that they are most like.
     """
     places = _places(bursts)
-    named: dict[int, set[int]] = {}
+    named: dict[int, dict[int, str]] = {}
     refused: list[NotGrouped] = []
     for path in paths:
         given, found = os.fspath(path), places.get(_photo_id(catalog, path))
         if found is None:
             refused.append(NotGrouped(given, _not_grouped(catalog, path)))
         else:
-            number, place = found
-            named.setdefault(number, set()).add(place)
+            number, place, file = found
+            named.setdefault(number, {})[place] = file
     parted = []
     for number, chosen in named.items():
         frames = bursts[number].frames
-        parted.append([frames[place] for place in sorted(chosen)] if len(chosen) > 1 else list(frames))
+        folder = os.path.dirname(next(iter(chosen.values())))
+        places_named = sorted(chosen) if len(chosen) > 1 else range(len(frames))
+        parted.append([(frames[place], chosen.get(place) or _in(folder, frames[place])) for place in places_named])
     if parted:
-        add_splits(catalog, [[frame.frame.hash for frame in frames] for frames in parted])
-    return Decided(tuple(tuple(frame.path for frame in frames) for frames in parted), tuple(refused))
+        add_splits(catalog, [[frame.frame.hash for frame, _ in frames] for frames in parted])
+    return Decided(tuple(tuple(path for _, path in frames) for frames in parted), tuple(refused))
 
 
 def forget_splits(catalog: Catalog, paths: Iterable[str | os.PathLike[str]]) -> tuple[int, list[NotGrouped]]:
@@ -83,14 +85,20 @@ def whole_groups(catalog: Catalog, bursts: Sequence[Burst], paths: Iterable[str 
         if own is None:
             found[os.fspath(path)] = None
         else:
-            found |= dict.fromkeys(frame.path for frame in bursts[own[0]].frames)
+            folder = os.path.dirname(own[2])
+            found |= dict.fromkeys(_in(folder, frame) for frame in bursts[own[0]].frames)
     return list(found)
 
 
-def _places(bursts: Sequence[Burst]) -> Mapping[int | None, tuple[int, int]]:
-    """Return the number of the group, and the place in it, of each photo by its id."""
+def _in(folder: str, frame: BurstFrame) -> str:
+    """Return the path of a frame's copy in a folder, or of its first where none lies there."""
+    return next((file.path for file in frame.frame.files if os.path.dirname(file.path) == folder), frame.path)
+
+
+def _places(bursts: Sequence[Burst]) -> Mapping[int | None, tuple[int, int, str]]:
+    """Return the number of the group, the place in it, and the path of each photo by its id."""
     return {
-        file.photo_id: (number, place)
+        file.photo_id: (number, place, file.path)
         for number, burst in enumerate(bursts)
         for place, frame in enumerate(burst.frames)
         for file in frame.frame.files

@@ -1,7 +1,6 @@
 """What some cameras write for themselves: the burst that a frame belongs to, and how the shutter was released.
 
-Apple, Nikon and Sony alone: their notes can be read from the note's own bytes. Canon's values lie at offsets into the
-whole file, and others have no documented place for them. Source of the tags: exiftool.org/TagNames.
+Apple, Canon, Nikon and Sony alone: others have no documented place for them. Source of the tags: exiftool.org/TagNames.
 """
 
 from __future__ import annotations
@@ -17,6 +16,9 @@ _ASCII, _SHORT = 2, 3  # types of TIFF's
 _APPLE, _APPLE_IFD_AT, _APPLE_BURST = b"Apple iOS\0", 14, 0x000B
 _NIKON, _NIKON_TIFF_AT, _NIKON_SHOOTING_MODE = b"Nikon\0\x02", 10, 0x0089
 _NIKON_CONTINUOUS, _NIKON_BRACKETS = 1 << 0, 1 << 4 | 1 << 6 | 1 << 8  # of exposure, white balance, D-Lighting
+_CANON_SETTINGS, _CANON_DRIVE_AT = 0x0001, 5
+_CANON_SHOT, _CANON_BRACKETING_AT = 0x0004, 16
+_CANON_CONTINUOUS = frozenset({1, 3, 4, 5, 8, 10})
 _SONY, _SONY_IFD_AT, _SONY_RELEASE_MODE = (b"SONY DSC ", b"SONY CAM ", b"SONY MOBILE"), 12, 0xB049
 _SONY_DRIVES: dict[int, Drive] = {0: "single", 2: "continuous", 5: "bracket", 6: "bracket", 8: "bracket"}
 
@@ -41,6 +43,8 @@ def read_maker_note(note: bytes, *, make: str, byte_order: str) -> tuple[str | N
             return _apple_burst(note), None
         if note.startswith(_NIKON):
             return None, _nikon_drive(note)
+        if make.upper().startswith("CANON"):  # its notes begin with no name
+            return None, _canon_drive(note, byte_order)
         if note.startswith(_SONY) and make.upper().startswith("SONY"):
             return None, _sony_drive(note, byte_order)
     except (struct.error, UnicodeDecodeError):  # shorter than it says, or not what it says
@@ -70,6 +74,39 @@ def _nikon_drive(note: bytes) -> Drive | None:
                 return "bracket"
             return "continuous" if bits & _NIKON_CONTINUOUS else "single"
     return None
+
+
+def _canon_drive(note: bytes, order: str) -> Drive | None:
+    # Programs that write EXIF anew may turn its byte order around, and leave the note as it is.
+    if struct.unpack_from(f"{order}H", note)[0] > _MAX_ENTRIES:
+        order = "<" if order == ">" else ">"
+    settings = _canon_numbers(note, order, _CANON_SETTINGS)
+    shot = _canon_numbers(note, order, _CANON_SHOT)
+    if len(shot) > _CANON_BRACKETING_AT and shot[_CANON_BRACKETING_AT] != 0:
+        return "bracket"
+    if len(settings) <= _CANON_DRIVE_AT:
+        return None
+    return "continuous" if settings[_CANON_DRIVE_AT] in _CANON_CONTINUOUS else "single"
+
+
+def _canon_numbers(note: bytes, order: str, tag: int) -> tuple[int, ...]:
+    """Return the numbers of one of Canon's lists; none if it is not there.
+
+    Where values lie is counted from the start of the whole EXIF, which is not here. But the first of them lies right
+    behind the directory, and each list begins with its own length in bytes, by which a wrong guess is found out.
+    """
+    entries = list(_entries(note, 0, order))
+    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 10: 8}
+    far = [entry for entry in entries if entry.length * sizes.get(entry.kind, 1) > 4]
+    places = {entry.tag: struct.unpack(f"{order}I", entry.value)[0] for entry in far}
+    if not places:
+        return ()
+    base = min(places.values()) - (2 + 12 * len(entries) + 4)
+    for entry in far:
+        if entry.tag == tag and entry.kind == _SHORT and entry.length <= _MAX_ENTRIES:
+            numbers = struct.unpack_from(f"{order}{entry.length}H", note, places[tag] - base)
+            return numbers if numbers[0] == 2 * entry.length else ()
+    return ()
 
 
 def _sony_drive(note: bytes, order: str) -> Drive | None:

@@ -25,18 +25,22 @@ class Group:
         kind: in a word, for people: ``burst``, ``bracket``.
         photo_ids: the catalog's, in the order in which they were taken.
         best_id: the frame that is marked as the best one; None if none is.
+        chosen_by: what the user did to that one, if it is no matter of scores; else nothing.
     """
 
     kind: str
     photo_ids: tuple[int, ...]
     best_id: int | None
+    chosen_by: str = ""
 
 
 def as_group(burst: Burst) -> Group:
     """Take over what grouping found; where the frames belong together, none is marked as better than the others."""
     in_order = sorted(burst.frames, key=lambda each: (each.frame.captured_at or "~", each.path))  # "~" is after digits
     ids = tuple(each.frame.files[0].photo_id for each in in_order)
-    return Group(burst.kind, ids, None if burst.kept_whole else burst.best.frame.files[0].photo_id)
+    if burst.kept_whole:
+        return Group(burst.kind, ids, None)
+    return Group(burst.kind, ids, burst.best.frame.files[0].photo_id, burst.best.chosen_by or "")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Choice:
 
     Attributes:
         photos: every scored photo on it, worst first.
-        worst, best: ids of both ends, the most extreme first; they share no photo.
+        worst, best: ids of both ends, the most extreme first, of each group one; they share no photo.
         groups: the largest.
         groups_in_all: how many there were to choose from.
         failures: the first of the photos without a score.
@@ -76,7 +80,10 @@ def choose(ranking: Ranking, groups: Iterable[Group], *, count: int) -> Choice:
     """Choose ``count`` scored photos at most: both ends first, then groups, then on from both ends inwards."""
     ids = [int(photo_id) for photo_id in ranking.ids]
     at_an_end = min(AT_EACH_END, len(ids) // 2, count // 2)
-    worst, best = ids[:at_an_end], ids[::-1][:at_an_end]
+    groups = list(groups)
+    half = len(ids) // 2
+    # Four frames of one burst in a row of eight say as much as one.
+    worst, best = (_one_of_each(part, groups)[:at_an_end] for part in (ids[:half], ids[::-1][:half]))
     known = set(ids)
     # The largest are most work to go through by hand.
     several = sorted((group for group in groups if len(known & set(group.photo_ids)) > 1), key=_largest_first)
@@ -93,6 +100,16 @@ def choose(ranking: Ranking, groups: Iterable[Group], *, count: int) -> Choice:
         taken.add(photo_id)
     photos = _ranked(ranking, np.flatnonzero(np.isin(ranking.ids, list(taken))))
     return Choice(photos, tuple(worst), tuple(best), tuple(shown), len(several), ranking.failures(FAILURES))
+
+
+def _one_of_each(ids: Sequence[int], groups: Iterable[Group]) -> list[int]:
+    """Leave out what is of a group of which one has come before."""
+    group_of = {photo_id: number for number, group in enumerate(groups) for photo_id in group.photo_ids}
+    first: dict[tuple[str, int], int] = {}
+    for photo_id in ids:
+        number = group_of.get(photo_id)
+        first.setdefault(("photo", photo_id) if number is None else ("group", number), photo_id)
+    return list(first.values())
 
 
 def _largest_first(group: Group) -> tuple[int, tuple[int, ...]]:

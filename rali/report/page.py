@@ -56,7 +56,7 @@ class GroupRow:
 
     Attributes:
         kind: in a word.
-        frames: how many there are, and when the first was taken.
+        frames: how many there are, when the first was taken, and why the best is the best if scores do not say so.
         tiles: those that are on the page; ``best``: the number of the marked one; ``more``: how many are not shown.
     """
 
@@ -223,7 +223,13 @@ def _group_row(chosen: GroupChoice, tiles: dict[int, Tile]) -> GroupRow:
     taken = min([tile.taken for tile in shown if tile.taken], default="")
     return GroupRow(
         kind=display_path(group.kind),
-        frames=f"{len(group.photo_ids):,} frames" + (f", {taken}" if taken else ""),
+        frames="".join(
+            (
+                f"{len(group.photo_ids):,} frames",
+                f", {taken}" if taken else "",
+                f"; best: {display_path(group.chosen_by)}" if group.chosen_by else "",
+            )
+        ),
         tiles=shown,
         best=group.best_id,
         more=len(group.photo_ids) - len(shown),

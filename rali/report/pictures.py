@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from rali.catalog.catalog import Catalog
 from rali.config import Settings
@@ -95,7 +96,7 @@ def previews_that_fit(photos: int, page_bytes: int) -> int:
 
 def preview_order(choice: Choice) -> list[int]:
     """Return all photo ids, those first of which a larger picture tells most: both ends, then best frames."""
-    ends = [photo_id for pair in zip(choice.worst, choice.best, strict=True) for photo_id in pair]
+    ends = [photo_id for pair in zip_longest(choice.worst, choice.best) for photo_id in pair]
     marked = [group.group.best_id for group in choice.groups]
     frames = [best for group, best in zip(choice.groups, marked, strict=True) if best in group.shown]
     others = inwards([photo.record.photo_id for photo in choice.photos])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from importlib import resources
@@ -29,6 +28,7 @@ _Answer = TypeVar("_Answer")
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _LOOK_AGAIN_S = 0.5
 _MOST_MARKS = 10_000
+_FURTHEST = 1e9  # from zero, of a score; not a number is not within it, either
 
 
 def make_app(review: Review, pictures: Pictures) -> Starlette:
@@ -46,6 +46,7 @@ def make_app(review: Review, pictures: Pictures) -> Starlette:
             Route("/api/groups", page.groups),
             Route("/api/stars", page.stars),
             Route("/api/progress", page.progress),
+            Route("/api/order", page.order, methods=["POST"]),
             Route("/api/marks", page.mark, methods=["POST"]),
             Route("/api/give", page.give, methods=["POST"]),
             Route("/api/plan", page.plan, methods=["POST"]),
@@ -140,6 +141,12 @@ class _Page:
     async def stars(self, _: Request) -> Response:
         return await self._answered(self._review.stars)
 
+    async def order(self, request: Request) -> Response:
+        photos = (await _body(request)).get("photos")
+        if not isinstance(photos, list) or len(photos) > _MOST_MARKS or any(type(each) is not int for each in photos):
+            raise UsageError("give photos: a list of their numbers")
+        return await self._answered(self._review.order, photos)
+
     async def progress(self, _: Request) -> Response:
         return JSONResponse({"moved": self._review.moved})
 
@@ -159,7 +166,7 @@ class _Page:
     async def plan(self, request: Request) -> Response:
         given = await _body(request)
         below, per_burst = given.get("below"), given.get("per_burst")
-        if below is not None and (type(below) not in (int, float) or not math.isfinite(below)):
+        if below is not None and (type(below) not in (int, float) or not -_FURTHEST <= below <= _FURTHEST):
             raise UsageError("below: give a score")
         if per_burst is not None:
             per_burst = _whole(given, "per_burst")

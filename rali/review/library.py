@@ -60,7 +60,8 @@ def load_library(catalog: Catalog, scoring: Scoring, scope: Scope) -> Library:
         "folder": places,
         "score": [_finite(record.score) for record in records],
         "percentile": [round(percentiles[record.photo_id], 1) for record in records],
-        "taken": [display_path((record.captured_at or "")[:19].replace("T", " ")) for record in records],
+        # With parts of a second: they alone tell in what order a burst was taken.
+        "taken": [display_path((record.captured_at or "")[:23].replace("T", " ")) for record in records],
         "width": [record.width or 0 for record in records],
         "height": [record.height or 0 for record in records],
         "also": [display_path(" ".join(map(_suffix, record.companions))) for record in records],

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,12 +59,11 @@ class Painter:
         name, *words = wish.split()
         numbers = [int(word) for word in words]
         try:
-            if is_elsewhere(file):
-                return Failure(FailureKind.CHANGED, "there is a link in its place")
-            if name == "crop":
-                picture = make_crop(file, Crop(*numbers), limit_px=self.limit_px)
-            else:
-                picture = make_thumbnail(file, Size(*numbers), limit_px=self.limit_px)
+            with opened_where_it_lies(file) as path:
+                if name == "crop":
+                    picture = make_crop(path, Crop(*numbers), limit_px=self.limit_px)
+                else:
+                    picture = make_thumbnail(path, Size(*numbers), limit_px=self.limit_px)
         except PhotoError as error:
             return Failure(error.kind, error.message)
         except MemoryError:
@@ -71,7 +74,42 @@ class Painter:
 
 def is_elsewhere(file: str) -> bool:
     """Tell if a path leads, by a link in it, to another place than it names; the catalog's paths are all resolved."""
-    return os.path.realpath(file) != file
+    try:
+        return os.path.realpath(file) != file
+    except OSError:  # a link that came and went while it was looked at
+        return True
+
+
+@contextmanager
+def opened_where_it_lies(file: str) -> Iterator[str]:
+    """Open a file and yield a path to what was opened, whatever takes its name meanwhile.
+
+    A link that is swapped in between a look and the opening would show a file from elsewhere. So the file is opened
+    first, and the system is asked where what was opened lies. Only Linux tells; elsewhere the path is looked at before
+    and after.
+
+    Raises:
+        PhotoError: there is a link in its path, it is no plain file, or it is gone.
+    """
+    moved = PhotoError(FailureKind.CHANGED, "there is a link, or no plain file, in its place")
+    try:
+        # Without waiting, should a pipe lie there.
+        handle = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError as error:
+        raise PhotoError(FailureKind.VANISHED, "the file is gone") from error
+    except OSError as error:
+        is_link = error.errno == errno.ELOOP
+        raise (moved if is_link else PhotoError(FailureKind.UNREADABLE, str(error.strerror))) from error
+    try:
+        path = f"/proc/self/fd/{handle}"
+        is_told = os.path.islink(path)
+        if not stat.S_ISREG(os.fstat(handle).st_mode) or (os.readlink(path) != file if is_told else is_elsewhere(file)):
+            raise moved
+        yield path if is_told else file
+        if not is_told and is_elsewhere(file):
+            raise moved
+    finally:
+        os.close(handle)
 
 
 def make_crop(file: str, crop: Crop, *, limit_px: int) -> bytes:

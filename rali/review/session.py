@@ -15,7 +15,7 @@ from rali.culling.choice import Choice
 from rali.culling.marks import mark_photos
 from rali.culling.plan import CullPlan, over_limits, plan_cull, recheck
 from rali.errors import UnsafeError, UsageError
-from rali.grouping.bursts import find_bursts
+from rali.grouping.bursts import find_bursts, in_order
 from rali.moving.runs import apply_plan, find_run, undo
 from rali.photos.photo import display_path
 from rali.rating.runs import find_rating, undo_rating
@@ -78,6 +78,12 @@ class Review:
     def groups(self) -> list[dict[str, Any]]:
         """Return the groups among the photos."""
         return groups_for_page(find_bursts(self._catalog, self._scoring, self._scope), self.library)
+
+    def order(self, photo_ids: Sequence[int]) -> list[int]:
+        """Return the photos of one group, best first as their marks and stars are now."""
+        frames = in_order(self._catalog, self._scoring, [self._file(photo_id) for photo_id in photo_ids])
+        own = set(photo_ids)
+        return [file.photo_id for frame in frames for file in frame.frame.files if file.photo_id in own]
 
     def stars(self) -> dict[int, int]:
         """Return the stars of the photos that have any, as they are in their sidecars now."""

@@ -125,7 +125,9 @@ def _plan(catalog: Catalog, scoring: Scoring, files: Sequence[str], rules: CullR
         UnsafeError: too much of a folder would go, and there is a limit.
     """
     choice = Choice(below=rules.below)
-    plan = plan_cull(catalog, scoring, Scope(files), choice, roots=rules.roots, no_protect=rules.no_protect)
+    # Grouping a whole folder for each photo that comes would take seconds a photo in a large one.
+    no_protect = (*rules.no_protect, "group")
+    plan = plan_cull(catalog, scoring, Scope(files), choice, roots=rules.roots, no_protect=no_protect)
     shots: list[PlannedShot] = []
     held = list(plan.held_back)
     for shot in plan.shots:

@@ -52,7 +52,7 @@ def bursts(
 ) -> None:
     """Show photos of the same moment as groups, the best of each first: bursts, and near-duplicates.
 
-    Exposure brackets, focus stacks and panoramas are recognised, and no rali cull --per-burst takes any of them apart.
+    Exposure brackets, focus stacks and panoramas are recognised, and no rali cull takes any of them apart.
     """
     from rali.listing import scope_of
     from rali.photos.photo import display_path

@@ -170,7 +170,9 @@ def _show_ranked(
         else:
             out = render.console()
             shown = list(photos)
-            if failed:
+            if not shown:
+                out.print("No photo failed." if failed and wanted.starred is None else "No photo fits.")
+            elif failed:
                 out.print(render.failure_table(shown, title="Failed"))
             else:
                 out.print(render.photo_table(shown, scoring, title=title))

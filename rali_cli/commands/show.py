@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rali.catalog.catalog import Catalog
     from rali.catalog.records import Scoring
     from rali.listing import Shown
+    from rali.photos.stars import Stars
 
 
 def show(
@@ -34,6 +35,7 @@ def show(
     from rali.catalog.records import Mark
     from rali.config import load_settings
     from rali.listing import show_photo
+    from rali.starred import stars_of_each
     from rali.thumbnails.making import requests_for
     from rali_cli import picture, render
 
@@ -44,18 +46,21 @@ def show(
         path = os.fspath(shown.in_catalog.record.path)
         mark = next((mark for mark in get_args(Mark) if path in catalog.marked(mark)), None)
         culled = _find_culled(catalog, path) if not os.path.lexists(path) else None
+        ((_, stars),) = stars_of_each(catalog, [shown.in_catalog.record.photo_id])
         (request,) = requests_for(catalog, [path if culled is None else culled[1]])
     if as_json:
         document = render.photo_json(shown.in_catalog, shown.status) | {
             "percentile_in_folder": shown.folder_percentile,
             "past_scores": [{"replaced_at": when, "score": score} for when, score in shown.past_scores],
             "mark": mark,
+            "stars": stars.stars,
+            "label": stars.label or None,
             "culled": None if culled is None else {"run": culled[0], "path": culled[1]},
         }
         render.print_json({"model": render.model_json(scoring), "photos": [document], "summary": {"photos": 1}})
     else:
         out = render.console()
-        for name, value in _lines(shown, scoring, mark, culled):
+        for name, value in _lines(shown, scoring, mark, stars, culled):
             out.print(f"{name:<11} {value}", soft_wrap=True)
         if picture.shows_pictures(out) and os.path.isfile(request.file):
             picture.print_picture(out, request, load_settings({"db": db}))
@@ -65,19 +70,14 @@ def show(
 
 def _find_culled(catalog: Catalog, path: str) -> tuple[str, str] | None:
     """Return the run that has a photo in its quarantine, and the photo's path there."""
-    from rali.catalog.journal import Journal, MoveState
+    from rali.catalog.journal import Journal
 
-    journal = Journal(catalog)
-    for run in journal.runs():
-        if run.mode == "move" and run.away and any(path.startswith(place.root) for place in run.places):
-            for shot in journal.moves(run, MoveState.AWAY):
-                for move in shot:
-                    if move.source == path:
-                        return run.name, move.destination
-    return None
+    return Journal(catalog).away([path]).get(path)
 
 
-def _lines(shown: Shown, scoring: Scoring, mark: str | None, culled: tuple[str, str] | None) -> list[tuple[str, Any]]:
+def _lines(
+    shown: Shown, scoring: Scoring, mark: str | None, stars: Stars, culled: tuple[str, str] | None
+) -> list[tuple[str, Any]]:
     from rali.photos.photo import display_path, shell_word
     from rali_cli import render
 
@@ -104,6 +104,9 @@ def _lines(shown: Shown, scoring: Scoring, mark: str | None, culled: tuple[str, 
         lines += [("score", "none by this model and recipe yet: rali score")]
     if mark is not None:
         lines += [("mark", f"{mark}, by hand; take it back with: rali unmark")]
+    if stars.stars or stars.label:
+        rating = "rejected" if stars.stars < 0 else str(stars.stars or "none")
+        lines += [("stars", rating + (f", label {display_path(stars.label)}" if stars.label else ""))]
     lines += [("model", f"{scoring.model_name} ({scoring.model_id})"), ("recipe", scoring.recipe)]
     if record.width and record.height:
         lines += [("size", f"{record.width} x {record.height} {record.format}, {record.size_bytes:,} bytes")]

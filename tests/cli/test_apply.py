@@ -88,6 +88,10 @@ def test_what_changed_since_is_dropped_with_the_reason_and_ends_with_3(
     assert in_quarantine() == {"IMG_03.jpg"}
 
 
+def in_quarantine_runs(wedding: Path) -> list[str]:
+    return [folder.name for folder in (wedding.parent / ".rali-quarantine").iterdir()]
+
+
 def test_a_plan_applied_twice_moves_nothing_the_second_time(
     rali: Callable[..., Any], wedding: Path, plan: Path
 ) -> None:
@@ -98,6 +102,8 @@ def test_a_plan_applied_twice_moves_nothing_the_second_time(
 
     assert again.code == 3
     assert "3 photos (3 gone)" in again.out
+    (run,) = in_quarantine_runs(wedding)
+    assert " ".join(again.out.split()).count(f"run {run} has moved it; back with: rali undo {run}") == 3
     assert "Nothing was moved." in again.out
     assert tree(wedding.parent) == after
 

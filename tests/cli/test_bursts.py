@@ -4,73 +4,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from fakes import photo_at, prepared, write_jpeg
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
+from shooting import LOOKS, PLAIN, Shoot
 
-from rali.catalog.catalog import Catalog
-from rali.catalog.records import Outcome
-from rali.model.bundle import read_info
-from rali.photos.exif import Exposure, Shot
 from rali.photos.sniff import Format
-from rali.prepare import recipe_id
 
 Rali = Callable[..., Any]
-PLAIN = Exposure(exposure_s=0.01, bias_ev=0.0, f_number=4.0, iso=100.0, focal_mm=50.0)
-LOOKS = [0x0F1E2D3C4B5A6978, 0xF0A1B2C3D4E5F607, 0x1234567890ABCDEF]
-
-
-class Shoot:
-    """A folder of photos that the catalog takes our word for: scores, times, looks."""
-
-    def __init__(self, folder: Path, catalog: Path, bundle: Path) -> None:
-        self.folder, self.catalog, self.bundle = folder, catalog, bundle
-        self.count = 0
-
-    def add(
-        self,
-        name: str,
-        score: float,
-        at_s: float | None = None,
-        *,
-        look: int = LOOKS[0],
-        exposure: Exposure = PLAIN,
-        size: tuple[int, int] = (60, 40),
-        companions: Sequence[str] = (),
-        like: str | None = None,
-        format: Format = Format.JPEG,
-    ) -> Path:
-        """Add a photo taken ``at_s`` seconds after noon; ``like`` another means a copy of its bytes."""
-        path = self.folder / name
-        self.count += 1
-        if like is None:
-            write_jpeg(path, self.count)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes((self.folder / like).read_bytes())
-        stamp = None if at_s is None else f"2026-05-01T12:{int(at_s) // 60:02}:{at_s % 60:05.2f}"
-        taken = photo_at(path)._replace(companions=tuple(companions))
-        read = prepared(taken, like or name, difference_hash=look)
-        shot = Shot(captured_at=stamp, camera="Maker Body", exposure=exposure)
-        content = replace(read.content, shot=shot, width=size[0], height=size[1], format=format)
-        outcome = Outcome(taken, replace(read, content=content), score, np.array([1, 2], "<f2").tobytes())
-        with Catalog(self.catalog) as catalog:
-            catalog.store([outcome], catalog.scoring(read_info(self.bundle), recipe_id("fast")))
-        return path
-
-    def bracket(self, start_s: float) -> None:
-        """Add three frames that belong together."""
-        for number, bias in enumerate((0.0, -2.0, 2.0)):
-            exposure = replace(PLAIN, bias_ev=bias)
-            self.add(f"HDR_{number}.jpg", 20.0 + number, start_s + number / 2, look=LOOKS[2], exposure=exposure)
 
 
 @pytest.fixture
@@ -219,6 +166,51 @@ def test_cull_keeps_the_best_of_each_burst_and_leaves_all_else(
     assert planned(rali("cull", shoot.folder, "--per-burst", keep, "--json")) == goes
 
 
+def test_scores_never_take_a_bracket_apart(rali: Rali, shoot: Shoot) -> None:
+    answer = rali("cull", shoot.folder, "--below", "21.5", "--json")
+
+    assert planned(answer) == []
+    held = {Path(one["path"]).name: (one["rule"], one["detail"]) for one in json.loads(answer.out)["held_back"]}
+    why = ("group", "of a bracket of 3, of which HDR_2.jpg stays")
+    assert held == {"HDR_0.jpg": why, "HDR_1.jpg": why}
+    assert planned(rali("cull", shoot.folder, "--bottom", "2", "--json")) == []
+    assert planned(rali("cull", shoot.folder, "--below", "21.5", "--no-protect", "group", "--json")) == BRACKET[:0:-1]
+
+
+def test_a_bracket_all_of_which_scores_low_goes_as_a_whole(
+    rali: Rali, shoot: Shoot, rate: Callable[[Path, int], None]
+) -> None:
+    assert planned(rali("cull", shoot.folder, "--below", "25", "--json")) == BRACKET[::-1]
+    assert planned(rali("cull", shoot.folder, "--below", "25", "--include", "*_0.jpg", "--json")) == []
+    rate(shoot.folder / "HDR_1.jpg", 4)
+
+    assert planned(rali("cull", shoot.folder, "--below", "25", "--json")) == []
+
+
+def test_a_copy_in_another_folder_holds_no_bracket_back(rali: Rali, shoot: Shoot) -> None:
+    for number, bias in enumerate((0.0, -2.0, 2.0)):
+        name = f"HDR_{number}.jpg"
+        exposure = replace(PLAIN, bias_ev=bias)
+        shoot.add(f"copy/{name}", 20.0 + number, 100 + number / 2, look=LOOKS[2], exposure=exposure, like=name)
+
+    assert planned(rali("cull", shoot.folder, "--bottom", "3", "--exclude", "copy/*", "--json")) == BRACKET[::-1]
+
+
+def test_what_is_marked_reject_leaves_its_bracket(rali: Rali, shoot: Shoot) -> None:
+    rali("reject", shoot.folder / "HDR_0.jpg")
+
+    assert planned(rali("cull", shoot.folder, "--below", "21.5", "--json")) == ["HDR_0.jpg"]
+
+
+def test_stars_given_since_the_scoring_make_a_frame_the_best(
+    rali: Rali, shoot: Shoot, rate: Callable[[Path, int], None]
+) -> None:
+    rate(shoot.folder / "IMG_0.jpg", 5)
+
+    assert groups(rali("bursts", "--json"))[0] == ["IMG_0.jpg", "IMG_1.jpg", "IMG_3.jpg", "IMG_2.jpg"]
+    assert planned(rali("cull", shoot.folder, "--per-burst", "1", "--json")) == ["IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg"]
+
+
 def test_the_plan_says_why_and_can_be_applied_and_undone(rali: Rali, shoot: Shoot) -> None:
     before = sorted(path.name for path in shoot.folder.iterdir())
     plan = shoot.folder.parent / "plan.json"
@@ -237,12 +229,14 @@ def test_the_plan_says_why_and_can_be_applied_and_undone(rali: Rali, shoot: Shoo
 def test_what_protects_a_photo_protects_it_from_this_too(
     rali: Rali, shoot: Shoot, rate: Callable[[Path, int], None]
 ) -> None:
-    rate(shoot.folder / "IMG_0.jpg", 4)  # after it was scored: the catalog knows nothing of it
+    for name in ("IMG_0.jpg", "IMG_3.jpg"):
+        rate(shoot.folder / name, 4)  # after it was scored: the catalog knows nothing of it
 
     answer = rali("cull", shoot.folder, "--per-burst", "1", "--json")
 
-    assert planned(answer) == ["IMG_2.jpg", "IMG_3.jpg"]
-    assert [held["rule"] for held in json.loads(answer.out)["held_back"]] == ["rating"]
+    assert planned(answer) == ["IMG_1.jpg", "IMG_2.jpg"]
+    held = json.loads(answer.out)["held_back"]
+    assert [(Path(one["path"]).name, one["rule"]) for one in held] == [("IMG_0.jpg", "rating")]
 
 
 def test_a_folder_of_copies_loses_nothing_to_another_unless_asked(rali: Rali, shoot: Shoot) -> None:
@@ -286,6 +280,18 @@ def test_a_split_group_is_none_until_it_is_taken_back(rali: Rali, shoot: Shoot) 
     assert groups(rali("bursts", "--json")) == [BRACKET]
     assert rali("bursts", "--unsplit", shoot.folder / "IMG_0.jpg").out == "Taken back: 1 split\n"
     assert groups(rali("bursts", "--json")) == [BURST, BRACKET]
+
+
+def test_of_copies_those_beside_the_photo_given_are_named(rali: Rali, shoot: Shoot) -> None:
+    for number in range(4):
+        shoot.add(f"a copy/IMG_{number}.jpg", 40.0, 10 + number * 0.2, like=f"IMG_{number}.jpg")
+
+    answer = rali("bursts", "--split", shoot.folder / "IMG_2.jpg", "--json")
+
+    assert sorted(json.loads(answer.out)["split"][0]) == [str(shoot.folder / f"IMG_{n}.jpg") for n in range(4)]
+    rali("bursts", "--unsplit", shoot.folder / "IMG_2.jpg")
+    out = rali("keep", "--group", shoot.folder / "a copy" / "IMG_0.jpg").out
+    assert out.count("a copy/IMG_") == 4
 
 
 def test_two_photos_that_are_split_are_apart_and_the_others_stay_together(rali: Rali, shoot: Shoot) -> None:

@@ -81,6 +81,17 @@ def test_failed_lists_what_has_no_score_with_the_reason(rali: Callable[..., Any]
     assert "it is broken" in rali("list", "--failed").out
 
 
+def test_where_nothing_fits_a_sentence_says_so_instead_of_an_empty_table(
+    rali: Callable[..., Any], collection: list[str]
+) -> None:
+    answer = rali("list", "--below", "-1")
+
+    assert answer.code == 0
+    assert answer.out.startswith("No photo fits.\n")
+    assert "score  pct" not in answer.out
+    assert rali("list", collection[0], "--failed").out.startswith("No photo failed.\n")
+
+
 def test_csv_has_the_same_photos(rali: Callable[..., Any], collection: list[str]) -> None:
     lines = list(csv.DictReader(io.StringIO(rali("list", "--csv").out, newline="")))
 

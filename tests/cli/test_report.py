@@ -66,6 +66,22 @@ def test_a_burst_is_shown_with_its_best_frame_marked(collection: list[str], own_
     assert render_page(page).count(">best<") == 1
 
 
+def test_both_ends_show_one_photo_of_each_group(collection: list[str], own_world: Path) -> None:
+    with Catalog(own_world / "catalog.db") as catalog:
+        ranking = rank_photos(catalog, catalog.scorings()[0], Scope())
+        ids = [int(photo_id) for photo_id in ranking.ids]  # nine
+        choice = choose(
+            ranking,
+            [Group("burst", tuple(ids[6:]), ids[7], "3 stars"), Group("burst", (ids[0], ids[1]), ids[1])],
+            count=500,
+        )
+        page = make_page(ranking, choice, Pictures(), [])
+
+    assert [tile.number for tile in page.best] == [ids[8], ids[5]]
+    assert [tile.number for tile in page.worst] == [ids[0], ids[2], ids[3]]
+    assert [row.frames.partition("; ")[2] for row in page.groups] == ["best: 3 stars", ""]
+
+
 def test_hostile_names_are_shown_escaped(rali: Rali, remember: Callable[..., None], tmp_path: Path) -> None:
     names = [
         b'x"><script>alert(1)<.jpg',

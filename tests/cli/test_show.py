@@ -49,6 +49,21 @@ def test_past_scores_and_companions_are_shown(rali: Callable[..., Any], collecti
     assert r"1.CR2, 1\n.xmp" in out
 
 
+def test_stars_and_label_are_shown_as_the_sidecar_has_them_now(
+    rali: Callable[..., Any], wedding: Path, rate: Callable[[Path, int], None]
+) -> None:
+    photo = wedding / "IMG_02.jpg"
+    assert "stars " not in rali("show", photo).out
+    rate(photo, 4)
+
+    assert "stars       4\n" in rali("show", photo).out
+    (shown,) = json.loads(rali("show", photo, "--json").out)["photos"]
+    assert (shown["stars"], shown["label"]) == (4, None)
+    sidecar = photo.with_suffix(".xmp")
+    sidecar.write_text(sidecar.read_text().replace('xmp:Rating="4"', 'xmp:Rating="-1" xmp:Label="Red"'))
+    assert "stars       rejected, label Red\n" in rali("show", photo).out
+
+
 def test_a_failure_is_shown_with_its_reason_and_ends_with_3(rali: Callable[..., Any], collection: list[str]) -> None:
     answer = rali("show", "/photos/home/bad.jpg")
 

@@ -1,4 +1,4 @@
-"""How a photo was exposed, by which body, in which burst: EXIF's own tags and what three makers add."""
+"""How a photo was exposed, by which body, in which burst: EXIF's own tags and what four makers add."""
 
 from __future__ import annotations
 
@@ -60,6 +60,19 @@ def nikon(mode: int, order: str = ">") -> bytes:
     return b"Nikon\0\2\x10\0\0" + mark + struct.pack(f"{order}I", 8) + directory(entries, order)
 
 
+def canon(drive: int, bracketing: int = 0, order: str = "<", shift: int = 0x2B6) -> bytes:
+    """Make a note whose values lie ``shift`` bytes farther on than they would if the file began with the note."""
+    settings = struct.pack(f"{order}6H", 12, 2, 0, 3, 0, drive)
+    shot = struct.pack(f"{order}17H", 34, *[0] * 15, bracketing)
+    first = 2 + 3 * 12 + 4 + shift
+    entries = [
+        (0x0001, 3, 6, struct.pack(f"{order}I", first)),
+        (0x0003, 3, 1, struct.pack(f"{order}H", 7)),
+        (0x0004, 3, 17, struct.pack(f"{order}I", first + len(settings))),
+    ]
+    return directory(entries, order) + settings + shot
+
+
 def sony(mode: int, order: str = "<") -> bytes:
     return b"SONY DSC \0\0\0" + directory([(0xB049, 3, 1, struct.pack(f"{order}H", mode))], order)
 
@@ -110,17 +123,37 @@ def test_sony_tells_the_drive_in_the_byte_order_of_the_file(mode: int, drive: st
         assert read_maker_note(sony(mode, order), make="SONY", byte_order=order) == (None, drive)
 
 
+@pytest.mark.parametrize(
+    ("mode", "bracketing", "drive"),
+    [(0, 0, "single"), (1, 0, "continuous"), (5, 0, "continuous"), (0, 65535, "bracket")],
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_canon_tells_the_drive_wherever_the_note_lies(mode: int, bracketing: int, drive: str, order: str) -> None:
+    for shift in (0, 0x2B6):
+        note = canon(mode, bracketing, order, shift)
+        assert read_maker_note(note, make="Canon", byte_order=order) == (None, drive)
+    assert read_maker_note(note, make="Canon", byte_order=">" if order == "<" else "<") == (None, drive)
+    assert read_maker_note(note, make="Casio", byte_order=order) == (None, None)
+
+
+def test_canons_lists_that_do_not_begin_with_their_length_are_not_believed() -> None:
+    note = canon(1).replace(struct.pack("<2H", 12, 2), struct.pack("<2H", 14, 2))
+
+    assert read_maker_note(note, make="Canon", byte_order="<") == (None, None)
+
+
 def test_a_maker_note_is_found_in_a_file() -> None:
     assert exposure_of({0x927C: apple(b"ABCDEF\0")}, "Apple").burst == "ABCDEF"
 
 
 @given(
-    start=st.sampled_from([apple(b"ABCDEF\0"), nikon(1), sony(2), b""]),
+    start=st.sampled_from([apple(b"ABCDEF\0"), nikon(1), sony(2), canon(1), b""]),
+    make=st.sampled_from(["SONY", "Canon"]),
     cut=st.integers(0, 60),
     rest=st.binary(max_size=80),
 )
-def test_notes_of_any_bytes_raise_nothing(start: bytes, cut: int, rest: bytes) -> None:
-    burst, drive = read_maker_note(start[:cut] + rest, make="SONY", byte_order="<")
+def test_notes_of_any_bytes_raise_nothing(start: bytes, make: str, cut: int, rest: bytes) -> None:
+    burst, drive = read_maker_note(start[:cut] + rest, make=make, byte_order="<")
 
     assert burst is None or burst.isprintable()
     assert drive in (None, "single", "continuous", "bracket")

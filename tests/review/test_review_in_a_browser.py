@@ -6,12 +6,14 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import scored, write_jpeg
 from faults import tree
+from shooting import PLAIN, Shoot
 from visiting import HOSTILE, Visitor
 
 from rali.catalog.catalog import Catalog
@@ -117,6 +119,7 @@ def test_by_keyboard_alone_from_the_worst_photo_to_an_applied_plan_and_back(
     text = page.locator("#plan-body").inner_text()
     assert "2 photos of 12 would go" in text
     assert ("marked reject" in text, "Held back: 1 photo" in text) == (True, True)
+    assert "1 photo that would go too is held back" in text
     assert focused(page) == "Cancel"
     shoot(page, "plan")
     assert tree(wedding) == before
@@ -140,12 +143,18 @@ def test_by_keyboard_alone_from_the_worst_photo_to_an_applied_plan_and_back(
 def test_stars_by_keyboard_and_back(open_page: Callable[..., Any], new_visitor: Visitor, wedding: Path) -> None:
     page = open_page(new_visitor)
 
+    page.keyboard.press("1")
+    wait_for(page, "#status", "IMG_01.jpg: 1 star")
+    assert page.locator("#status").text_content() == "IMG_01.jpg: 1 star"
     page.keyboard.press("4")
     wait_for(page, "#status", "IMG_01.jpg: 4 stars")
     assert 'xmp:Rating="4"' in (wedding / "IMG_01.jpg.xmp").read_text()
     assert "4 stars" in focused(page)
     page.keyboard.press("Control+z")
     wait_for(page, "#status", "former stars")
+    assert "1 star" in focused(page)
+    page.keyboard.press("Control+z")
+    until(page, "document.getElementById('undo').disabled")
 
     assert not (wedding / "IMG_01.jpg.xmp").exists()
     assert "stars" not in focused(page)
@@ -201,7 +210,10 @@ def test_a_burst_stands_side_by_side_and_moves_in_step(
 
     page.keyboard.press("b")
     until(page, "document.querySelectorAll('#panes figure').length === 3")
-    assert "Burst of 3" in page.locator("#frames-title").text_content()
+    assert page.locator("#frames-title").text_content() == "Burst of 3, best first"
+    assert focused(page).startswith("0.jpg")
+    bottoms = page.evaluate("[...document.querySelectorAll('.view')].map((v) => v.getBoundingClientRect().bottom)")
+    assert len(set(bottoms)) == 1
     shoot(page, "burst")
     page.keyboard.press("z")
     until(page, "document.querySelectorAll('#panes img.cropped').length === 3")
@@ -215,6 +227,76 @@ def test_a_burst_stands_side_by_side_and_moves_in_step(
     steps = [now - then for now, then in zip(after, before, strict=True)]
     assert steps == pytest.approx([steps[0]] * 3, abs=0.6)
     assert steps[0] < -50
+
+
+def test_frames_of_one_second_stand_in_the_order_in_which_they_were_taken(
+    open_page: Callable[..., Any],
+    tmp_path: Path,
+    own_world: Path,
+    tiny_bundle: Path,
+    serve: Callable[..., Visitor],
+    scoring_of: Callable[[], Any],
+) -> None:
+    shoot = Shoot(tmp_path / "shoot", own_world / "catalog.db", tiny_bundle)
+    for name, score, at_s, bias in (("0.jpg", 20.0, 0.09, 0.0), ("1.jpg", 30.0, 0.4, -2.0), ("2.jpg", 10.0, 0.85, 2.0)):
+        shoot.add(name, score, at_s, exposure=replace(PLAIN, bias_ev=bias))
+    page = open_page(serve(scoring_of(), shoot.folder))
+    wait_for(page, ".given", "bracket of 3")
+
+    page.locator("#order").select_option("taken")
+    assert page.locator(".cell .name").all_text_contents() == ["0.jpg", "1.jpg", "2.jpg"]
+    page.locator(".cell[tabindex='0']").focus()
+    page.keyboard.press("b")
+    page.wait_for_selector("#panes figure")
+
+    assert page.locator("#frames-title").text_content() == "Bracket of 3, as taken"
+    assert page.locator("#panes bdi").all_text_contents() == ["0.jpg", "1.jpg", "2.jpg"]
+    assert "12:00:00.40" in page.locator("#panes figcaption").nth(1).text_content()
+
+
+def test_the_frame_that_the_user_stars_is_the_best_of_its_burst(
+    open_page: Callable[..., Any],
+    tmp_path: Path,
+    own_world: Path,
+    tiny_bundle: Path,
+    serve: Callable[..., Visitor],
+    scoring_of: Callable[[], Any],
+) -> None:
+    shoot = Shoot(tmp_path / "shoot", own_world / "catalog.db", tiny_bundle)
+    for number in range(3):
+        shoot.add(f"{number}.jpg", 10.0 * number, 0.2 * number)
+    page = open_page(serve(scoring_of(), shoot.folder))
+    best = "[...document.querySelectorAll('.given.best')].map((given) => given.closest('.cell').dataset.at).join()"
+    until(page, f"{best} === '2'")
+
+    page.keyboard.press("5")
+    until(page, f"{best} === '0'")
+    page.keyboard.press("Control+z")
+    until(page, f"{best} === '2'")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("k")
+    until(page, f"{best} === '1'")
+    page.keyboard.press("b")
+
+    until(page, "document.querySelector('#panes bdi')?.textContent === '1.jpg'")
+
+
+def test_one_key_leads_to_the_threshold_another_to_the_filters_and_escape_back(
+    open_page: Callable[..., Any], new_visitor: Visitor
+) -> None:
+    page = open_page(new_visitor)
+    page.keyboard.press("ArrowRight")
+
+    page.keyboard.press("t")
+    assert page.evaluate("document.activeElement.id") == "below"
+    assert page.locator("#going").text_content() == "Nothing goes but what is marked reject (0)"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    assert focused(page).startswith("IMG_02.jpg")
+    page.keyboard.press("f")
+    assert page.evaluate("document.activeElement.id") == "show"
+    page.keyboard.press("Escape")
+    assert focused(page).startswith("IMG_02.jpg")
 
 
 def test_hostile_names_run_nothing_and_are_all_there(

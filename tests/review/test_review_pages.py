@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from fakes import write_jpeg
 from faults import contents, tree
 from PIL import Image
 from visiting import HOSTILE, Visitor
+
+from rali.errors import FailureKind
+from rali.review.painting import Crop, Painter, task_of
 
 Rali = Callable[..., Any]
 
@@ -92,6 +97,43 @@ def test_what_is_no_photo_of_the_folder_any_more_is_not_shown(
         assert b"root:" not in body
     refused = visitor.tell("/api/marks", {"marks": [[photo_id, "reject"]]})
     assert (refused["marks"], len(refused["refused"])) == ([], 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells where what was opened lies")
+@pytest.mark.parametrize("of", ["file", "folder"])
+def test_a_link_swapped_in_between_look_and_opening_shows_nothing_of_elsewhere(tmp_path: Path, of: str) -> None:
+    photo = write_jpeg(tmp_path / "folder" / "photo.jpg", 1)
+    write_jpeg(tmp_path / "secret" / "photo.jpg", 2)
+    swapped, kept, link = (tmp_path / name for name in ("folder", "kept", "link"))
+    if of == "file":
+        swapped = photo
+        link.symlink_to(tmp_path / "secret" / "photo.jpg")
+    else:
+        link.symlink_to(tmp_path / "secret")
+    paint, room = Painter(10_000_000), memoryview(bytearray(Painter(0).result_bytes))
+    task = task_of(str(photo), Crop(0, 0, 64, 48))
+    length = paint(task, room)
+    assert isinstance(length, int)
+    own, shown, ending = bytes(room[:length]), set(), threading.Event()
+
+    def swap() -> None:
+        while not ending.is_set():
+            swapped.rename(kept)
+            link.rename(swapped)
+            swapped.rename(link)
+            kept.rename(swapped)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    try:
+        for _ in range(3000):
+            result = paint(task, room)
+            shown.add(bytes(room[:result]) if isinstance(result, int) else result.kind)
+    finally:
+        ending.set()
+        swapping.join()
+
+    assert shown - {FailureKind.CHANGED, FailureKind.VANISHED} == {own}
 
 
 def test_marks_are_stored_as_they_are_made_for_every_copy(
@@ -215,7 +257,10 @@ NO_SENSE: list[tuple[str, object]] = [
     ("/api/marks", []),
     ("/api/give", {"photo": 999_999, "stars": 3}),
     ("/api/give", {"photo": "/etc/passwd", "stars": 3}),
+    ("/api/order", {"photos": ["1"]}),
+    ("/api/order", {"photos": [999_999]}),
     ("/api/plan", {"below": "30"}),
+    ("/api/plan", {"below": 10**400}),
     ("/api/plan", {"below": 30, "per_burst": 1}),
     ("/api/plan", {"per_burst": 0}),
     ("/api/undo", {"run": "../../x"}),

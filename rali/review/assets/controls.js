@@ -79,9 +79,12 @@ export class Controls extends EventTarget {
     });
     const count = below === null ? 0 : photos.countBelow(below);
     const going = count - keptBelow + reject - rejectedBelow;
+    const bursts = many(photos.groups.filter((group) => !group.whole).length, "burst");
     part("going").textContent = perBurst
-      ? `${many(photos.groups.filter((group) => !group.whole).length, "burst")}: the plan tells what would go`
-      : `${many(going, "photo")} of ${photos.size.toLocaleString("en")} would go, if nothing else protects them`;
+      ? `${bursts}: the plan tells what would go`
+      : below === null
+        ? `Nothing goes but what is marked reject (${reject.toLocaleString("en")})`
+        : `${many(going, "photo")} of ${photos.size.toLocaleString("en")} would go, if nothing else protects them`;
     const also = [`${many(photos.size, "scored photo")}`, `${keep} marked keep`, `${reject} marked reject`];
     if (photos.about.failed) also.push(`${photos.about.failed} not scored`);
     part("counts").textContent = also.join(" · ");

@@ -8,11 +8,11 @@ const STILL_MS = 110;
 const clamp = (value, low, high) => Math.max(low, Math.min(value, high));
 
 class Pane {
-  constructor(photos, at) {
-    this.photos = photos;
-    this.at = at;
+  constructor(photos, at, isNarrow) {
+    Object.assign(this, { photos, at, isNarrow });
     this.element = document.createElement("figure");
     this.element.setAttribute("role", "group");
+    this.element.tabIndex = -1;
     this.view = document.createElement("div");
     this.view.className = "view";
     this.image = document.createElement("img");
@@ -38,7 +38,7 @@ class Pane {
     facts.className = "quiet";
     facts.textContent = [
       photos.scoreText(at), `pct ${Math.round(photos.percentile[at])}`,
-      photos.star[at] > 0 ? "★".repeat(photos.star[at]) : "", photos.taken[at],
+      photos.starText(at), this.isNarrow ? photos.taken[at].slice(11) : photos.taken[at], // a burst is of one day
     ].filter(Boolean).join(" · ");
     const mark = document.createElement("span");
     mark.className = "mark";
@@ -126,10 +126,13 @@ export class Frames extends EventTarget {
   open(list, active, { side, title }) {
     Object.assign(this, { list, active, side, isFull: false, x: 0.5, y: 0.5 });
     this.part("frames-title").textContent = title;
-    this.dialog.showModal();
+    this.part("frames-status").textContent = "";
+    if (!this.dialog.open) this.dialog.showModal();
     this.show();
-    this.part("frames-zoom").focus();
+    this.focus();
   }
+
+  focus() { this.panes.find((pane) => pane.at === this.current).element.focus(); }
 
   toggle() {
     this.isFull = !this.isFull;
@@ -140,14 +143,16 @@ export class Frames extends EventTarget {
     const most = this.side ? clamp(Math.floor(this.dialog.clientWidth / LEAST_PANE), 1, MOST_PANES) : 1;
     const start = Math.floor(this.active / most) * most;
     const places = this.list.slice(start, start + most);
+    const hadFocus = this.part("panes").contains(document.activeElement);
     if (places.join() !== this.panes.map((pane) => pane.at).join()) {
       for (const pane of this.panes) pane.end();
-      this.panes = places.map((at) => new Pane(this.photos, at));
+      this.panes = places.map((at) => new Pane(this.photos, at, this.side));
       this.part("panes").replaceChildren(...this.panes.map((pane) => pane.element));
       for (const pane of this.panes) pane.redo = () => this.isFull && pane.full(this.x, this.y, false);
     }
     for (const pane of this.panes) {
       pane.element.setAttribute("aria-current", pane.at === this.current);
+      pane.element.tabIndex = pane.at === this.current ? 0 : -1;
       if (this.isFull) pane.full(this.x, this.y, true);
       else if (pane.image.className !== "fitted") pane.fit();
     }
@@ -155,11 +160,12 @@ export class Frames extends EventTarget {
     this.part("frames-hint").textContent =
       `${this.active + 1} of ${this.list.length}. ` +
       (this.isFull ? "Drag, or Shift with arrows, moves; Z shows it whole" : "Arrows go on; Z shows every pixel");
-    this.part("frames-status").textContent = this.photos.label(this.current);
+    if (hadFocus) this.focus(); // which reads it aloud
   }
 
   go(way) {
     this.active = clamp(this.active + way, 0, this.list.length - 1);
+    this.part("frames-status").textContent = "";
     this.show();
   }
 

@@ -98,8 +98,9 @@ export class Grid extends EventTarget {
     image.draggable = false;
     const cell = make("div", "cell",
       make("div", "picture", image),
-      make("p", "facts", make("span", "score"), make("span", "mark"), make("span", "given")),
-      make("p", "name", make("bdi", "", this.photos.name[at])));
+      make("span", "mark"),
+      make("p", "facts", make("span", "score"), make("span", "given")),
+      make("p", "name", make("bdi", "", this.photos.name[at]), make("span", "quiet", this.photos.also[at] ? ` +${this.photos.also[at]}` : "")));
     cell.setAttribute("role", "gridcell");
     cell.setAttribute("aria-colindex", column + 1);
     cell.tabIndex = position === this.focused ? 0 : -1;
@@ -123,17 +124,20 @@ export class Grid extends EventTarget {
     const cell = this.cells.get(at);
     if (!cell) return;
     const photos = this.photos;
-    const [score, mark, given] = cell.querySelector(".facts").children;
+    const [score, given] = cell.querySelector(".facts").children;
+    const mark = cell.querySelector(".mark");
     score.textContent = photos.scoreText(at);
     score.className = `score level${photos.level(at)}`;
     mark.textContent = photos.mark[at] ?? "";
     const group = photos.groupOf(at);
+    const isBest = group !== null && !group.whole && group.photos[0] === photos.id[at];
+    // What was decided comes before what can be cut off where it is narrow.
     given.textContent = [
+      photos.starText(at),
+      group ? `${isBest ? "best" : group.whole ? group.kind : "one"} of ${group.photos.length}` : "",
       `pct ${Math.round(photos.percentile[at])}`,
-      photos.star[at] > 0 ? "★".repeat(photos.star[at]) : "",
-      group ? `${group.photos[0] === photos.id[at] && !group.whole ? "best" : "one"} of ${group.photos.length}` : "",
-      photos.also[at] ? `+${photos.also[at]}` : "",
     ].filter(Boolean).join(" · ");
+    given.classList.toggle("best", isBest);
     cell.dataset.mark = photos.mark[at] ?? "";
     cell.classList.toggle("below", this.threshold !== null && photos.score[at] < this.threshold);
     cell.setAttribute("aria-label", photos.label(at));

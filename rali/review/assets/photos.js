@@ -2,6 +2,7 @@
 import { ask, tell } from "./api.js";
 
 const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+export const starsText = (stars) => (stars < 0 ? "rejected by its rating" : `${stars || "no"} star${stars === 1 ? "" : "s"}`);
 
 export class Photos extends EventTarget {
   constructor() {
@@ -52,11 +53,12 @@ export class Photos extends EventTarget {
   }
 
   groupOf(at) { return this.group[at] < 0 ? null : this.groups[this.group[at]]; }
+  starText(at) { return this.star[at] > 0 ? "★".repeat(this.star[at]) : this.star[at] < 0 ? "rating −1" : ""; }
 
   label(at) {
     const parts = [this.name[at], `score ${this.scoreText(at)}`, `percentile ${Math.round(this.percentile[at])}`];
     if (this.mark[at]) parts.push(`marked ${this.mark[at]}`);
-    if (this.star[at] > 0) parts.push(`${this.star[at]} stars`);
+    if (this.star[at]) parts.push(starsText(this.star[at]));
     const group = this.groupOf(at);
     if (group) parts.push(`${group.kind} of ${group.photos.length}`);
     return parts.join(", ");
@@ -90,13 +92,16 @@ export class Photos extends EventTarget {
     const found = [];
     for (let at = 0; at < this.size; at++) if (fits(at) && starred(at)) found.push(at);
     if (order === "best") found.reverse();
-    if (order === "name") found.sort((a, b) => collator.compare(this.name[a], this.name[b]) || a - b);
-    if (order === "taken") {
-      const time = (at) => this.taken[at] || "~"; // after every digit
-      found.sort((a, b) => (time(a) < time(b) ? -1 : time(a) > time(b) ? 1 : a - b));
-    }
+    if (order === "name") found.sort(this.byName);
+    if (order === "taken") found.sort(this.byTime);
     return found;
   }
+
+  byName = (a, b) => collator.compare(this.name[a], this.name[b]) || a - b;
+  byTime = (a, b) => {
+    const [one, other] = [this.taken[a] || "~", this.taken[b] || "~"]; // after every digit
+    return one < other ? -1 : one > other ? 1 : this.byName(a, b);
+  };
 
   // What is decided is sent in its order, one after the other: an undo never overtakes what it takes back.
   inTurn(action) {
@@ -115,6 +120,7 @@ export class Photos extends EventTarget {
     this.tellOf([id]);
     try {
       await this.store([[id, mark]]);
+      await this.putInOrder(id);
     } catch (error) {
       this.done = this.done.filter((each) => each !== step);
       this.set("mark", id, before);
@@ -138,6 +144,17 @@ export class Photos extends EventTarget {
     this.set("star", id, answer.stars);
     this.tellOf([id]);
     if (answer.run) this.done.push({ words: `${this.nameOf(id)} has its former stars`, run: answer.run, id, before });
+    await this.putInOrder(id);
+  }
+
+  // Which frame of a burst is the best follows from what the user chose, and only then from scores.
+  async putInOrder(id) {
+    const at = this.placeOf.get(id);
+    const group = at === undefined ? null : this.groupOf(at);
+    if (!group || group.whole) return;
+    const order = await this.inTurn(() => tell("/api/order", { photos: group.photos }));
+    if (order.length === group.photos.length) group.photos = order;
+    this.tellOf(order);
   }
 
   async undo() {
@@ -151,6 +168,7 @@ export class Photos extends EventTarget {
       this.set("star", last.id, last.before);
       this.tellOf([last.id]);
     }
+    await this.putInOrder(last.id ?? last.marks[0][0]);
     return last.words;
   }
 }

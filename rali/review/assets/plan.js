@@ -96,6 +96,9 @@ export class PlanDialog extends EventTarget {
     } else {
       body.push(make("p", `Nothing to cull: ${plan.chosen}, of ${many(plan.considered, "scored photo")}.`));
     }
+    if (plan.shots.length && plan.held_back.length) {
+      body.push(make("p", `${many(plan.held_back.length, "photo")} that would go too ${plan.held_back.length === 1 ? "is" : "are"} held back, for the reasons below.`));
+    }
     const apply = this.button(`Move ${many(plan.shots.length, "photo")}`, () => this.apply(plan, meant?.checked ?? false), "main");
     let meant = null;
     if (plan.over) {

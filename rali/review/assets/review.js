@@ -2,7 +2,7 @@
 import { Controls } from "./controls.js";
 import { Frames } from "./frames.js";
 import { Grid } from "./grid.js";
-import { Photos } from "./photos.js";
+import { Photos, starsText } from "./photos.js";
 import { PlanDialog } from "./plan.js";
 
 const part = (id) => document.getElementById(id);
@@ -47,20 +47,23 @@ const give = (stars) => tried(async () => {
   if (at === undefined) return "";
   const name = photos.name[at];
   await photos.give(at, stars);
-  return `${name}: ${photos.star[at] || "no"} stars`;
+  return `${name}: ${starsText(photos.star[at])}`;
 });
 const undo = () => tried(() => photos.undo());
 const enlarge = () => {
   if (grid.current !== undefined) frames.open(grid.view, grid.focused, { side: false, title: "Photo" });
 };
 const compare = () => {
-  const group = grid.current === undefined ? null : photos.groupOf(grid.current);
+  const at = current();
+  const group = at === undefined ? null : photos.groupOf(at);
   if (!group) {
     say("This photo is in no burst");
     return;
   }
   const list = group.photos.map((id) => photos.placeOf.get(id)).filter((at) => at !== undefined);
-  frames.open(list, Math.max(0, list.indexOf(grid.current)), { side: true, title: `${group.kind[0].toUpperCase()}${group.kind.slice(1)} of ${list.length}, best first` });
+  if (group.whole) list.sort(photos.byTime); // no frame of a bracket is better than the others
+  const title = `${group.kind[0].toUpperCase()}${group.kind.slice(1)} of ${list.length}, ${group.whole ? "as taken" : "best first"}`;
+  frames.open(list, Math.max(0, list.indexOf(at)), { side: true, title });
 };
 const seePlan = () => plan.open(controls.choice);
 const help = () => part("help").showModal();
@@ -72,7 +75,7 @@ const KEYS = {
   x: (event) => mark("reject", !event.shiftKey),
   u: (event) => mark(null, !event.shiftKey),
 };
-const GRID_KEYS = { z: enlarge, b: compare, enter: seePlan };
+const GRID_KEYS = { z: enlarge, enter: seePlan, t: () => part("below").focus(), f: () => part("show").focus() };
 
 // Single letters count where photos are, so that they disturb nobody who speaks to the page or types.
 const onKey = (event) => {
@@ -84,6 +87,7 @@ const onKey = (event) => {
   else if (event.ctrlKey || event.metaKey || !(inGrid || inFrames)) return;
   else if (KEYS[key]) KEYS[key](event);
   else if (/^[0-5]$/.test(key)) give(Number(key));
+  else if (key === "b") compare();
   else if (inGrid && !inFrames && GRID_KEYS[key]) GRID_KEYS[key]();
   else if (key === "?") help();
   else return;
@@ -93,6 +97,9 @@ document.addEventListener("keydown", onKey);
 part("controls").addEventListener("submit", (event) => {
   event.preventDefault();
   seePlan();
+});
+part("controls").addEventListener("keydown", (event) => {
+  if (event.key === "Escape") grid.focus(); // from wherever, back to the photos
 });
 part("undo").addEventListener("click", undo);
 part("keys").addEventListener("click", help);
