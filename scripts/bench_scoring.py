@@ -90,7 +90,7 @@ def bench_engine(info: BundleInfo, settings: Settings) -> Figures:
 
 def _scorers(info: BundleInfo, settings: Settings) -> list[Scorer]:
     scorers = []
-    for way in candidates(settings):
+    for way in candidates(info, settings):
         try:
             scorers.append(Scorer(info, engine=way.engine, device="cpu", precision=way.precision))
         except DeviceError as error:
