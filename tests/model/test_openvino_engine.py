@@ -140,7 +140,7 @@ def test_tensors_that_do_not_fit_are_named(tiny_bundle: Path, change: str) -> No
     info = read_info(tiny_bundle)
     with safe_open(tiny_bundle, framework="numpy") as file:
         tensors = {name[8:]: file.get_tensor(name) for name in file.keys() if name.startswith("encoder.")}  # noqa: SIM118
-    build_graph(info.architecture, tensors, info.preprocessing, int8=False)
+    build_graph(info.architecture, dict(tensors), info.preprocessing, int8=False)
     bias = tensors.pop("stem.conv.bias")
     if change != "missing":
         tensors["stem.conv.bias"] = bias if change == "left over" else bias[:-1]

@@ -49,12 +49,12 @@ class OpenVinoEngine:
         tensors = load_arrays(info)
         try:
             self._head = NumpyHead(tensors)
-            encoder = {name.removeprefix("encoder."): tensors[name] for name in tensors if name.startswith("encoder.")}
+            names = [name for name in tensors if name.startswith("encoder.")]
+            encoder = {name.removeprefix("encoder."): tensors.pop(name) for name in names}
             graph = build_graph(info.architecture, encoder, info.preprocessing, int8=precision == "int8")
         except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DamagedModelError(f"{info.path} does not hold the network it describes ({reason})") from error
-        del tensors, encoder
         try:
             # Streams share the weights; with one stream, two cores wait for each other at every layer.
             compiled = (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # A change of what is computed, or how fast, needs a new number: what was measured of it is remembered.
 GRAPH_VERSION = 2
 
-Tensors = Mapping[str, NDArray[np.floating]]
+Tensors = dict[str, NDArray[np.floating]]
 
 
 def build_graph(
@@ -31,7 +31,8 @@ def build_graph(
     """Make the encoder that a bundle's ``architecture`` describes: uint8 [1, H, W, 3] to float32 [1, E].
 
     Args:
-        tensors: the encoder's, without the prefix ``encoder.``.
+        tensors: the encoder's, without the prefix ``encoder.``; they are taken out one by one, so that no two copies of
+            all of them are ever in memory.
         int8: a transformer's matrices in 8 bits, each row with a scale of its own; OpenVINO then also rounds what they
             are multiplied with to 8 bits, with scales taken from it as it comes, so that nothing needs calibration.
 
@@ -51,15 +52,17 @@ def build_graph(
 
 
 class _Weights:
-    """Tensors as nodes, and which of them were used."""
+    """Tensors as nodes, each once: it is copied into OpenVINO's memory and let go here.
+
+    Shared memory would be let go by whichever of OpenVINO's threads comes last, with or without the interpreter's lock.
+    """
 
     def __init__(self, tensors: Tensors, *, int8: bool) -> None:
-        self._tensors, self._int8, self._used = tensors, int8, set[str]()
+        self._tensors, self._int8 = tensors, int8
 
     def __call__(self, name: str, shape: list[int] | None = None) -> Any:
-        self._used.add(name)
-        tensor = self._tensors[name]
-        node = _ops().constant(tensor if shape is None else tensor.reshape(shape), shared_memory=True)
+        tensor = self._tensors.pop(name)
+        node = _ops().constant(tensor if shape is None else tensor.reshape(shape))
         if tensor.dtype == np.float32:
             return node
         widened = _ops().convert(node, "f32")
@@ -69,8 +72,7 @@ class _Weights:
     def matrix(self, name: str) -> Any:
         if not self._int8:
             return self(name)
-        self._used.add(name)
-        values = self._tensors[name].astype(np.float32)  # [O, I]
+        values = self._tensors.pop(name).astype(np.float32)  # [O, I]
         scale = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12) / 127  # [O, 1]
         rounded = _ops().constant(np.rint(values / scale).astype(np.int8))
         return _ops().multiply(_ops().convert(rounded, "f32"), _ops().constant(scale))
@@ -83,9 +85,8 @@ class _Weights:
         return self(name, [1, -1, 1, 1])
 
     def require_all_used(self) -> None:
-        left = self._tensors.keys() - self._used
-        if left:
-            raise ValueError(f"{len(left)} tensors more than the network has, such as {min(left)}")
+        if self._tensors:
+            raise ValueError(f"{len(self._tensors)} tensors more than the network has, such as {min(self._tensors)}")
 
 
 def _clip_vision(spec: Mapping[str, Any], weights: _Weights, pixels: Any) -> Any:
