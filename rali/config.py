@@ -16,8 +16,10 @@ from rali.errors import UsageError
 Pairs = Literal["together", "each"]
 Recipe = Literal["exact", "fast"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["float32", "float16", "bfloat16"]
-AskedPrecision = Literal["auto", "float32", "float16", "bfloat16"]
+Precision = Literal["float32", "float16", "bfloat16", "int8"]
+AskedPrecision = Literal["auto", "float32", "float16", "bfloat16", "int8"]
+# In which a bundle can hold its weights.
+StoredPrecision = Literal["float32", "float16", "bfloat16"]
 Engine = Literal["torch", "openvino"]
 AskedEngine = Literal["auto", "torch", "openvino"]
 
@@ -72,7 +74,7 @@ class Settings:
         recipe: ``fast`` or ``exact``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         engine: what runs the model: ``auto``, ``torch`` or ``openvino``.
-        precision: of the encoder: ``auto``, ``float32``, ``float16`` or ``bfloat16``.
+        precision: of the encoder: ``auto``, ``float32``, ``float16``, ``bfloat16`` or ``int8``.
         pairs: ``together`` scores a RAW and its JPEG once, ``each`` scores every file.
         workers: decoding processes; 0 means one a core.
         limit_px: photos with more pixels are refused.
@@ -125,6 +127,10 @@ def _check_together(settings: Settings) -> None:
         raise UsageError(f"the recipe exact is float32: use --precision float32 with it, not {settings.precision}")
     if settings.recipe == "exact" and settings.engine == "openvino":
         raise UsageError("the recipe exact is what torch computes: use --engine torch with it, or --recipe fast")
+    if settings.precision == "int8" and settings.engine == "torch":
+        raise UsageError("torch does not compute in int8: use --engine openvino with it")
+    if settings.precision == "int8" and settings.device not in ("auto", "cpu"):
+        raise UsageError(f"int8 is for the CPU: use another --precision with --device {settings.device}")
     if settings.engine == "openvino" and settings.device not in ("auto", "cpu"):
         raise UsageError(f"OpenVINO runs on the CPU: use --engine torch with --device {settings.device}")
 

@@ -48,7 +48,7 @@ def examine(settings: Settings, *, repair: bool = False, measure: bool = False) 
 
 
 def _versions() -> list[Finding]:
-    from rali.model.engines.openvino_engine import openvino_version
+    from rali.model.engines.openvino_library import openvino_version
 
     names = [*_LIBRARIES, *(["openvino"] if openvino_version() else [])]
     libraries = ", ".join(f"{name} {version(name)}" for name in names)
@@ -103,13 +103,13 @@ def _engine(settings: Settings, measure: bool) -> list[Finding]:
             reason = "the recipe exact" if settings.recipe == "exact" else "the only one that is asked for"
             return [Finding("engine", True, f"{way}: {reason}")]
         known = measured_here(info, settings) if measure else remembered(info)
-        chosen = best_way(settings, known)
+        chosen = best_way(info, settings, known)
     except ModelError:  # said above
         return []
     except RaliError as problem:
         return [Finding("engine", False, str(problem))]
     if not known:
-        detail = f"{chosen}; no other was measured yet: rali doctor --measure"
+        detail = f"{chosen}: float32 needs no measurement; for the others: rali doctor --measure"
         return [Finding("engine", True, detail)]
     order = sorted(known, key=lambda result: (result.way != chosen, -result.photos_per_s))
     return [Finding("engine" if at == 0 else "", True, _told(result, chosen)) for at, result in enumerate(order)]
@@ -119,9 +119,8 @@ def _told(result: Measured, chosen: Way) -> str:
     """Describe one measurement in a line: how fast, how far off, why not taken."""
     if result.problem and result.problem != "slower":
         return f"{result.way}: not measured ({result.problem})"
-    taken = (
-        "taken" if result.way == chosen else "slower" if result.passed or result.problem else "not used: too far off"
-    )
+    rest = "slower" if result.passed or result.problem else f"not used: {result.verdict}"
+    taken = "taken" if result.way == chosen else rest
     off = "" if result.problem else f", {100 * result.largest_share:.2g} % of the scale off at most"
     return f"{result.way}: {result.photos_per_s:.1f} photos/s{off}: {taken}"
 

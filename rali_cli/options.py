@@ -30,7 +30,7 @@ Precision = Annotated[
     str | None,
     typer.Option(
         "--precision",
-        help="Of the encoder: auto, float32, float16, bfloat16. [env: RALI_PRECISION]",
+        help="Of the encoder: auto, float32, float16, bfloat16, int8. [env: RALI_PRECISION]",
         show_default=False,
     ),
 ]

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import statistics
 import subprocess
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,9 +21,9 @@ from rali.catalog.records import Scope, Scoring
 from rali.config import Settings
 from rali.errors import DeviceError
 from rali.model.bundle import BundleInfo
-from rali.model.choice import open_scorer
+from rali.model.choice import measured_here, open_scorer, remembered
 from rali.model.scorer import Scorer
-from rali.model.ways import candidates
+from rali.model.ways import asked_way, candidates
 from rali.photos.scan import Scan
 from rali.pipeline import ScoringSession
 from rali.prepare import FAST_OVERSAMPLING, Preparer, recipe_id
@@ -90,7 +91,7 @@ def bench_engine(info: BundleInfo, settings: Settings) -> Figures:
 
 def _scorers(info: BundleInfo, settings: Settings) -> list[Scorer]:
     scorers = []
-    for way in candidates(settings):
+    for way in candidates(info, settings):
         try:
             scorers.append(Scorer(info, engine=way.engine, device="cpu", precision=way.precision))
         except DeviceError as error:
@@ -124,9 +125,12 @@ def bench_score(temporary: Path, files: Sequence[str], info: BundleInfo, setting
     """Take the whole job against its two limits, decoders alone and engine alone, and against the authors' way.
 
     Decoders and engine share the cores of a machine without a GPU, so both at once cannot reach the slower limit:
-    what they can reach is one photo per time of both, which is given too.
+    what they can reach is one photo per time of both, which is given too. Where ``auto`` has a choice, it is measured
+    first, as a long run does by itself.
     """
     settings = replace(settings, model=str(info.path))
+    if asked_way(settings) is None and not remembered(info):
+        measured_here(info, settings)
     rates: dict[str, list[float]] = defaultdict(list)
     first_s: list[float] = []
     authors = AuthorsWay(info) if _is_clip(info) else None
@@ -145,6 +149,7 @@ def bench_score(temporary: Path, files: Sequence[str], info: BundleInfo, setting
             first_s.append(first)
             if authors is not None:
                 rates["authors' way"].append(_authors_rate(authors, files[:_AUTHORS_PHOTOS]))
+    print(f"{info.name}: {scorer.engine} {scorer.precision}", file=sys.stderr)
     found = {f"{name}, photos/s": statistics.median(taken) for name, taken in rates.items()}
     result = {**_described(files), **found, "first score, s": statistics.median(first_s)}
     decoders, engine, whole, command = (

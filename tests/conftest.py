@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+# As the command line has it, see rali_cli/app.py: tests call main() where torch has been imported long ago. On two busy
+# cores tests that train took minutes: their threads spent them spinning.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -114,14 +114,20 @@ def tiny_words() -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
 
 
 def write_tiny_bundle(
-    path: Path, *, seed: int = 0, name: str = "tiny", score: float | None = None, words: bool = False
+    path: Path,
+    *,
+    seed: int = 0,
+    name: str = "tiny",
+    score: float | None = None,
+    words: bool = False,
+    architecture: dict[str, Any] = TINY_ARCHITECTURE,
 ) -> BundleInfo:
     """Write a whole bundle of a few kilobytes with random weights, or one that always gives ``score``."""
     import torch
 
     from rali.model.network import build_model
 
-    model = build_model(TINY_ARCHITECTURE)
+    model = build_model(architecture)
     generator = torch.Generator().manual_seed(seed)
     tensors = {key: torch.randn(value.shape, generator=generator) * 0.3 for key, value in model.state_dict().items()}
     tensors["head.pca_scale"] = torch.ones_like(tensors["head.pca_scale"])
@@ -130,7 +136,7 @@ def write_tiny_bundle(
     header = {
         "name": name,
         "title": "a tiny model for tests",
-        "architecture": TINY_ARCHITECTURE,
+        "architecture": architecture,
         "preprocessing": Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).to_json(),
         "score_low": 0.0,
         "score_high": 100.0,

@@ -149,7 +149,6 @@ OWN_FILES = {
     "rali.catalog.connection",
     "rali.model.bundle",
     "rali.model.choice",  # what was measured, in the cache
-    "rali.model.engines.cache",
     "rali.model.hub",
     "rali.model.importer",
     "rali.model.pull",

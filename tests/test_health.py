@@ -13,7 +13,7 @@ from rali.catalog.catalog import Catalog
 from rali.config import Settings
 from rali.health import Finding, examine
 from rali.model.bundle import read_info
-from rali.model.choice import remember
+from rali.model.choice import best_way, remember
 from rali.model.gate import Measured
 from rali.model.ways import Way
 
@@ -108,7 +108,8 @@ def test_the_engine_that_is_taken_is_named_and_what_to_run_where_nothing_was_mea
     found = finding(settings, "engine")
 
     assert found.ok
-    assert found.detail == "torch float32 on cpu; no other was measured yet: rali doctor --measure"
+    default = best_way(read_info(Path(settings.model)), settings, [])
+    assert found.detail == f"{default}: float32 needs no measurement; for the others: rali doctor --measure"
     assert "the recipe exact" in finding(replace(settings, recipe="exact"), "engine").detail
 
 

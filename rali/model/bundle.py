@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from rali.errors import DamagedModelError, ModelError
@@ -145,6 +146,22 @@ def load_tensors(info: BundleInfo) -> dict[str, Tensor]:
     check_weights(info)
     try:
         return {name: tensor for name, tensor in load_file(info.path).items() if name not in WORDS_TENSORS}
+    except (SafetensorError, OSError) as error:
+        raise DamagedModelError(f"{info.path} cannot be read ({error}); get it again") from error
+
+
+def load_arrays(info: BundleInfo) -> dict[str, NDArray[Any]]:
+    """Do what :func:`load_tensors` does, for NumPy, and without torch where the bundle is a file that NumPy can read.
+
+    Raises:
+        DamagedModelError: the file is not the one that the header describes.
+    """
+    if info.path.is_dir() or "bfloat16" in info.precision:  # NumPy has no bfloat16
+        return {name: tensor.float().numpy() for name, tensor in load_tensors(info).items()}
+    check_weights(info)
+    try:
+        with safe_open(info.path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if name not in WORDS_TENSORS}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise DamagedModelError(f"{info.path} cannot be read ({error}); get it again") from error
 

@@ -45,9 +45,11 @@ class Measured:
 
     @property
     def verdict(self) -> str:
-        """One or two words: ``ok``, or what is wrong."""
+        """A few words: ``ok``, or what is wrong."""
         if self.problem:
             return self.problem
+        if self.way.precision == "int8" and self.srcc is None and self.largest_share <= LARGEST_SHARE:
+            return f"needs {LEAST_FOR_SRCC} photos"
         return "ok" if self.passed else "too far off"
 
 
@@ -108,5 +110,6 @@ def compare(
     # Scores that are all the same have no ranks.
     ranked = len(found) >= LEAST_FOR_SRCC and np.isfinite(largest) and min(np.ptp(found), np.ptp(reference)) > 0
     srcc = float(spearmanr(found, reference).statistic) if ranked else None
-    passed = share <= LARGEST_SHARE and (srcc is None or srcc >= LEAST_SRCC)
+    # int8 is taken on the word of real photos alone: it suffers from outliers among activations.
+    passed = share <= LARGEST_SHARE and (way.precision != "int8" if srcc is None else srcc >= LEAST_SRCC)
     return Measured(way, len(found), largest, share, srcc, photos_per_s, passed)

@@ -17,7 +17,7 @@ from rali.model.registry import BUNDLE_SUFFIX, log_path, source_path
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rali.config import Precision
+    from rali.config import StoredPrecision
 
 # What a bundle's header leaves to the file.
 TOLD_BY_FILE = {"weights_sha256", "parameters", "precision", "size_bytes", "path"}
@@ -28,7 +28,7 @@ def import_checkpoint(
     folder: Path,
     *,
     name: str | None = None,
-    precision: Precision = "float16",
+    precision: StoredPrecision = "float16",
     origin: Mapping[str, Any] | None = None,
 ) -> BundleInfo:
     """Write a release folder as a bundle, so that it loads in seconds and runs without the folder.
@@ -122,7 +122,7 @@ def _text_path(name: str) -> Path:
     return models_folder() / "text" / f"{name}{BUNDLE_SUFFIX}"
 
 
-def _converted(tensors: Mapping[str, Tensor], precision: Precision) -> dict[str, Tensor]:
+def _converted(tensors: Mapping[str, Tensor], precision: StoredPrecision) -> dict[str, Tensor]:
     import torch
 
     dtype = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[precision]

@@ -26,7 +26,7 @@ from rali.model.hub import (
 from rali.model.registry import BUNDLE_SUFFIX, source_path
 
 if TYPE_CHECKING:
-    from rali.config import Precision
+    from rali.config import StoredPrecision
 
 _SPARE_BYTES = 64 << 20
 
@@ -50,7 +50,7 @@ class PullProgress:
 def pull_release(
     *,
     name: str = "rali",
-    precision: Precision = "float16",
+    precision: StoredPrecision = "float16",
     revision: str | None = None,
     on_progress: Callable[[PullProgress], None] = lambda _: None,
 ) -> BundleInfo:
@@ -96,7 +96,7 @@ def pull_release(
 
 
 def _pull(
-    name: str, precision: Precision, revision: str | None, downloads: Path, report: Callable[[PullProgress], None]
+    name: str, precision: StoredPrecision, revision: str | None, downloads: Path, report: Callable[[PullProgress], None]
 ) -> BundleInfo:
     from huggingface_hub import constants
 
@@ -144,7 +144,7 @@ def _reporter(
     return lambda done_bytes: report(PullProgress("downloading", file, before + done_bytes, total_bytes))
 
 
-def _pulled(name: str, precision: Precision, revision: str | None) -> BundleInfo | None:
+def _pulled(name: str, precision: StoredPrecision, revision: str | None) -> BundleInfo | None:
     """Return the bundle if it is what a pull of this revision left, whole."""
     try:
         record = json.loads(source_path(name).read_text(encoding="utf-8"))
@@ -159,7 +159,7 @@ def _pulled(name: str, precision: Precision, revision: str | None) -> BundleInfo
     return info
 
 
-def _check_space(listing: Listing, precision: Precision, downloads: Path | None) -> None:
+def _check_space(listing: Listing, precision: StoredPrecision, downloads: Path | None) -> None:
     """Refuse to start what cannot end: downloads and bundle lie on one disk."""
     weights_bytes = next((file.size_bytes for file in listing.files if file.name == "ckpt.pt"), 0)
     needed = weights_bytes // (1 if precision == "float32" else 2) + _SPARE_BYTES

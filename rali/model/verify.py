@@ -36,7 +36,7 @@ def verify_model(info: BundleInfo, pixels: NDArray[np.uint8] | None = None) -> I
     else:
         reference = Scorer(info, device="cpu").score(pixels).scores
     results: list[Measured] = []
-    for way in possible_ways():
+    for way in possible_ways(info):
         results.append(measure(info, way, pixels, reference))
         yield results[-1]
     remember(info, results)

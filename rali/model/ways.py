@@ -12,8 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
-from rali.config import Device, Engine, Precision, Recipe, Settings
+from rali.config import Device, Engine, Precision, Recipe, Settings, StoredPrecision
 from rali.errors import DeviceError
+from rali.model.bundle import BundleInfo
+from rali.model.engines.openvino_library import missing, openvino_version, precisions
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ def asked_way(settings: Settings) -> Way | None:
     """
     if settings.recipe == "exact":
         return Way("torch", available_device(settings.device), "float32")
-    # OpenVINO runs on the CPU, whatever else there is.
-    device = "cpu" if settings.engine == "openvino" else available_device(settings.device)
+    # OpenVINO, which alone has int8, runs on the CPU, whatever else there is.
+    on_cpu = settings.engine == "openvino" or settings.precision == "int8"
+    device = "cpu" if on_cpu else available_device(settings.device)
     if device != "cpu":
         precision = precision_for(settings.recipe, device) if settings.precision == "auto" else settings.precision
         return Way("torch", device, precision)
@@ -60,27 +63,26 @@ def precision_for(recipe: Recipe, device: Device) -> Precision:
     return "float16" if half else "float32"
 
 
-def possible_ways() -> Iterator[Way]:
-    """Yield every way that this machine has, torch's float32 on the CPU first."""
-    from rali.model.engines.openvino_engine import precisions
-
+def possible_ways(info: BundleInfo) -> Iterator[Way]:
+    """Yield every way that this machine has to run a model, torch's float32 on the CPU first."""
     for device in reversed(devices_present()):
-        for precision in get_args(Precision):
+        for precision in get_args(StoredPrecision):
             yield Way("torch", device, precision)
         if device == "cpu":
-            for precision in precisions():
+            for precision in precisions(info.architecture["encoder"]["kind"]):
                 yield Way("openvino", "cpu", precision)
 
 
-def candidates(settings: Settings) -> list[Way]:
-    """Return the ways on the CPU that may be chosen under ``settings``; torch's float32 comes first.
+def candidates(info: BundleInfo, settings: Settings) -> list[Way]:
+    """Return the ways on the CPU that may be chosen under ``settings``, first the one that needs no measurement.
+
+    That is float32: OpenVINO's on a processor of the kind that it is made for, else torch's.
 
     Raises:
         DeviceError: the engine that is asked for is not installed, or has not got the precision.
     """
-    from rali.model.engines.openvino_engine import precisions
-
     ways: list[Way] = []
+    kind = info.architecture["encoder"]["kind"]
     if settings.engine != "openvino":
         # A CPU that multiplies half floats as such is rare, and one that does not takes ten times as long.
         own: tuple[Precision, ...] = ("float32", "bfloat16")
@@ -88,13 +90,17 @@ def candidates(settings: Settings) -> list[Way]:
         if settings.precision == "float16":
             ways.append(Way("torch", "cpu", "float16"))
     if settings.engine != "torch":
-        ways += [Way("openvino", "cpu", precision) for precision in precisions()]
+        others = [Way("openvino", "cpu", precision) for precision in precisions(kind)]
+        ways = [*others, *ways] if is_x86() else [*ways, *others]
     ways = [way for way in ways if settings.precision in ("auto", way.precision)]
     if not ways:
-        if not precisions():
-            raise DeviceError("OpenVINO is not installed: pip install 'rali[openvino]', or use --engine torch")
-        raise DeviceError(f"OpenVINO computes in {' or '.join(precisions())} on this CPU, not in {settings.precision}")
+        raise missing(settings.precision, kind)
     return ways
+
+
+def is_x86() -> bool:
+    """Tell if this is the kind of processor that OpenVINO is made for: there it is several times as fast as torch."""
+    return platform.machine().lower() in ("x86_64", "amd64")
 
 
 def available_device(device: Device) -> Device:
@@ -138,9 +144,9 @@ def _may_have_gpu() -> bool:
 
 def machine_id() -> str:
     """Identify what measured speeds hold for, processor and libraries: 16 hex digits."""
-    from rali.model.engines.openvino_engine import CONVERSION_VERSION, openvino_version
+    from rali.model.engines.openvino_graph import GRAPH_VERSION
 
-    libraries = [version("torch"), openvino_version(), CONVERSION_VERSION]
+    libraries = [version("torch"), openvino_version(), GRAPH_VERSION]
     described = [platform.machine(), cpu_name(), _cpu_lines("flags"), os.cpu_count(), *libraries]
     return hashlib.sha256(repr(described).encode()).hexdigest()[:16]
 

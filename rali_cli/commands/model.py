@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from rali.config import Precision, load_settings
+from rali.config import StoredPrecision, load_settings
 from rali.errors import DamagedModelError, UsageError
 from rali_cli import options
 from rali_cli.exit_codes import ExitCode
@@ -204,8 +204,8 @@ def pull(
     out.print(bundle.source, soft_wrap=True)
 
 
-def _precision(text: str) -> Precision:
-    for precision in get_args(Precision):
+def _precision(text: str) -> StoredPrecision:
+    for precision in get_args(StoredPrecision):
         if text == precision:
             return precision  # type: ignore[no-any-return]
-    raise UsageError(f"--precision: {text!r} is none; use {', '.join(get_args(Precision))}")
+    raise UsageError(f"--precision: {text!r} is none; use {', '.join(get_args(StoredPrecision))}")

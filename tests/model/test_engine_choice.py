@@ -14,10 +14,11 @@ from rali.config import Settings, load_settings
 from rali.errors import DeviceError, UsageError
 from rali.model import choice
 from rali.model.bundle import BundleInfo, read_info
-from rali.model.choice import WORTH_MEASURING_PHOTOS, best_way, open_scorer, remember, remembered
+from rali.model.choice import WORTH_MEASURING_PHOTOS, best_way, measured_here, open_scorer, remember, remembered
 from rali.model.gate import Interrupted, Measured, compare, measure
 from rali.model.ways import Way
 
+WORTH = WORTH_MEASURING_PHOTOS["efficientnet-lite"]
 TORCH = Way("torch", "cpu", "float32")
 HALF = Way("torch", "cpu", "bfloat16")
 CPU = Settings(device="cpu", engine="torch")
@@ -32,17 +33,25 @@ def info(tmp_path: Path) -> BundleInfo:
     return write_tiny_bundle(tmp_path / "model.safetensors", score=50.0)
 
 
-def test_the_fastest_that_passed_is_taken() -> None:
-    assert best_way(CPU, [measured(TORCH, 10), measured(HALF, 20)]) == HALF
-    assert best_way(CPU, [measured(TORCH, 30), measured(HALF, 20)]) == TORCH
+def test_the_fastest_that_passed_is_taken(info: BundleInfo) -> None:
+    assert best_way(info, CPU, [measured(TORCH, 10), measured(HALF, 20)]) == HALF
+    assert best_way(info, CPU, [measured(TORCH, 30), measured(HALF, 20)]) == TORCH
 
 
-def test_what_failed_the_gate_is_not_taken_however_fast() -> None:
-    assert best_way(CPU, [measured(TORCH, 10), measured(HALF, 99, passed=False)]) == TORCH
+def test_what_failed_the_gate_is_not_taken_however_fast(info: BundleInfo) -> None:
+    assert best_way(info, CPU, [measured(TORCH, 10), measured(HALF, 99, passed=False)]) == TORCH
 
 
-def test_nothing_measured_means_torchs_float32() -> None:
-    assert best_way(CPU, []) == TORCH
+def test_nothing_measured_means_float32_of_openvino_where_that_is_at_home(
+    info: BundleInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert best_way(info, Settings(device="cpu"), []) == Way("openvino", "cpu", "float32")
+    assert best_way(info, CPU, []) == TORCH  # asked for
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert best_way(info, Settings(device="cpu"), []) == TORCH
 
 
 def test_an_explicit_precision_is_taken_whatever_was_measured(info: BundleInfo) -> None:
@@ -77,7 +86,7 @@ def test_a_damaged_memory_counts_as_none(info: BundleInfo, own_world: Path, cont
 
 
 def test_a_long_run_measures_once_between_its_first_batches(info: BundleInfo) -> None:
-    scorer = open_scorer(info, CPU, expected=WORTH_MEASURING_PHOTOS)
+    scorer = open_scorer(info, CPU, expected=WORTH)
     pixels = np.zeros((1, *info.preprocessing.input_shape), dtype=np.uint8)
     scorer.score(pixels)
     assert remembered(info) == []  # the first score does not wait
@@ -86,16 +95,16 @@ def test_a_long_run_measures_once_between_its_first_batches(info: BundleInfo) ->
 
     known = remembered(info)
     assert {TORCH, HALF} <= {result.way for result in known}
-    assert Way(scorer.engine, scorer.device, scorer.precision) == best_way(CPU, known)
+    assert Way(scorer.engine, scorer.device, scorer.precision) == best_way(info, CPU, known)
     assert open_scorer(info, CPU, expected=10**6).reconsider is None
 
 
 def test_a_short_run_does_not_measure(info: BundleInfo) -> None:
-    assert open_scorer(info, CPU, expected=WORTH_MEASURING_PHOTOS - 1).reconsider is None
+    assert open_scorer(info, CPU, expected=WORTH - 1).reconsider is None
 
 
 def test_a_measurement_that_is_stopped_remembers_nothing(info: BundleInfo) -> None:
-    scorer = open_scorer(info, CPU, expected=WORTH_MEASURING_PHOTOS, stop=lambda: True)
+    scorer = open_scorer(info, CPU, expected=WORTH, stop=lambda: True)
     pixels = np.zeros((1, *info.preprocessing.input_shape), dtype=np.uint8)
 
     assert [float(scorer.score(pixels).scores[0]) for _ in range(2)] == [50.0, 50.0]
@@ -132,6 +141,26 @@ def test_the_gate_wants_the_ranks_too(info: BundleInfo) -> None:
     assert (result.passed, result.srcc) == (False, pytest.approx(-1))
 
 
+def test_int8_passes_on_real_photos_alone(info: BundleInfo) -> None:
+    int8, reference = Way("openvino", "cpu", "int8"), np.linspace(0, 100, 200)
+
+    few = compare(info, int8, reference[:16], reference[:16], photos_per_s=1)
+
+    assert (few.passed, few.verdict) == (False, "needs 100 photos")
+    assert compare(info, int8, reference, reference, photos_per_s=1).passed
+
+
+def test_what_real_photos_said_of_int8_outlives_a_quick_measurement(info: BundleInfo) -> None:
+    int8 = measured(Way("openvino", "cpu", "int8"), 1e9)
+    remember(info, [int8])
+
+    measured_here(info, CPU)
+
+    known = remembered(info)
+    assert int8 in known
+    assert TORCH in {result.way for result in known}
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
@@ -139,7 +168,9 @@ def test_the_gate_wants_the_ranks_too(info: BundleInfo) -> None:
         ({"recipe": "exact", "engine": "openvino"}, "use --engine torch"),
         ({"engine": "openvino", "device": "cuda"}, "OpenVINO runs on the CPU"),
         ({"engine": "tensorrt"}, "--engine: 'tensorrt' is no good value"),
-        ({"precision": "int8"}, "--precision: 'int8' is no good value"),
+        ({"engine": "torch", "precision": "int8"}, "use --engine openvino"),
+        ({"device": "cuda", "precision": "int8"}, "int8 is for the CPU"),
+        ({"precision": "int4"}, "--precision: 'int4' is no good value"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any], complaint: str) -> None:
@@ -150,9 +181,10 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any
 def test_openvino_that_is_not_installed_is_refused_in_a_line(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rali.model.engines.openvino_engine.openvino_version", lambda: None)
+    for module in ("rali.model.engines.openvino_library", "rali.model.ways"):
+        monkeypatch.setattr(f"{module}.openvino_version", lambda: None)
 
     with pytest.raises(DeviceError, match=r"pip install 'rali\[openvino\]'"):
         open_scorer(read_info(tiny_bundle), Settings(engine="openvino"))
     assert open_scorer(read_info(tiny_bundle), Settings(device="cpu")).engine == "torch"
-    assert all(way.engine == "torch" for way in choice.candidates(Settings(device="cpu")))
+    assert all(way.engine == "torch" for way in choice.candidates(read_info(tiny_bundle), Settings(device="cpu")))

@@ -6,10 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-
-from rali.errors import DamagedModelError
-from rali.model.bundle import BundleInfo, load_tensors
 
 Array = NDArray[np.float64]
 
@@ -54,28 +50,6 @@ _SHAPES = {
     "proto_scores": 1,
     "logit_scale": 0,
 }
-
-
-def read_head(info: BundleInfo) -> NumpyHead:
-    """Read a bundle's head, without torch where the bundle is a file.
-
-    Raises:
-        DamagedModelError: a tensor of the head is missing or does not fit.
-    """
-    try:
-        if info.path.is_dir():  # a release folder; what it holds is found with torch
-            tensors = {name: tensor.float().numpy() for name, tensor in load_tensors(info).items() if _is_head(name)}
-        else:
-            with safe_open(info.path, framework="numpy") as file:
-                tensors = {name: file.get_tensor(name) for name in filter(_is_head, file.keys())}
-        return NumpyHead(tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DamagedModelError(f"{info.path} does not hold the network it describes ({reason})") from error
-
-
-def _is_head(name: str) -> bool:
-    return name.startswith("head.")
 
 
 def _unit(vectors: Array) -> Array:
