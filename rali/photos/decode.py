@@ -23,7 +23,7 @@ from rali.photos.sniff import Data, Format, is_whole, may_be_raw, sniff
 from rali.photos.user_work import UserWork, embedded_work
 
 # A change of anything that changes a decoded pixel needs a new number: it is part of every score's recipe.
-DECODE_VERSION = 2
+DECODE_VERSION = 3
 # Above this a file is mapped rather than read; below it reading is faster, and cannot fault if the file shrinks.
 _MAP_ABOVE_BYTES = 256 * 1024 * 1024
 _RAW_EDGE_BYTES = 64 * 1024

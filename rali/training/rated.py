@@ -14,10 +14,9 @@ from rali.config import Recipe, Settings
 from rali.errors import EvaluationError, FailureKind, PhotoError
 from rali.evaluate import Labels
 from rali.model.preprocess import Preprocessing
-from rali.photos.decode import decode
 from rali.photos.fingerprint import content_hash
 from rali.photos.photo import display_path
-from rali.prepare import FAST_OVERSAMPLING, Failure, Preparer
+from rali.prepare import Failure, Preparer, decode_for
 from rali.workers import WorkerLost, WorkerPool, default_workers
 
 FEWEST_PHOTOS = 30
@@ -165,13 +164,7 @@ class ViewPreparer:
     def __call__(self, file: str, buffer: memoryview) -> bytes | Failure:
         """Write the squares of ``file``, uint8 [SQUARES, crop, crop, 3], into ``buffer``; return its key."""
         try:
-            decoded = decode(
-                file,
-                reduce_to_px=FAST_OVERSAMPLING * self.preprocessing.resize_px if self.recipe == "fast" else None,
-                preview_px=FAST_OVERSAMPLING * self.preprocessing.resize_px,
-                limit_px=self.limit_px,
-                srgb=not self.preprocessing.as_stored,
-            )
+            decoded = decode_for(file, self.preprocessing, self.recipe, self.limit_px)
             key = key_of(file)
             cut = squares(decoded.image, self.preprocessing, key=key)
         except PhotoError as error:
