@@ -34,7 +34,7 @@ from rali.training.faults import add_noise, blur, compress, expose, moved
 
 SEED = 2510
 WORKING_PX = 768  # short edge of what is ruined step by step: a camera's full size takes minutes and says the same
-LARGE_PX, LARGE_EDGES = 6_000_000, 4  # halved: photos of 6 MP, and those of four times the model's input at least
+LARGE_PX, LARGE_EDGES = 6_000_000, 3  # halved: photos of 6 MP, and those of three times the model's picture at least
 NAMED = 3  # how many of the worst are named
 
 # Strengths of steps 1 to 4; step 0 is the photo. Blur and noise are as they are in the model's input: ``ratio`` is how

@@ -69,7 +69,7 @@ class Model:
 
     @property
     def edge_px(self) -> int:
-        """Short edge of what the model looks at."""
+        """Short edge of what the model's input is the middle of."""
         return self.scorer.info.preprocessing.resize_px
 
     def read(self, path: Path) -> tuple[Pixels, bytes]:
@@ -123,7 +123,7 @@ def photos_in(model: Model, folder: Path) -> Iterator[Photo]:
                 picture, content = model.read(path)
             except PhotoError:  # a README, or a file that is broken
                 continue
-            if content not in seen and min(picture.shape[:2]) >= model.edge_px:
+            if content not in seen and min(picture.shape[:2]) >= model.scorer.info.preprocessing.crop_px:
                 seen.add(content)
                 yield display_path(path.relative_to(folder)), picture
 
