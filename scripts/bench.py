@@ -38,6 +38,7 @@ from bench_reference import write_vit_l
 from bench_scoring import bench_decode, bench_engine, bench_score
 from rali.config import AskedEngine, AskedPrecision, Settings
 from rali.model.bundle import BundleInfo
+from rali.model.choice import measured_here
 from rali.model.registry import find_model
 
 _SYNTHETIC = {"rescan": 100_000, "rank": 1_000_000, "moves": 100_000}
@@ -118,6 +119,7 @@ def _judged(arguments: argparse.Namespace, temporary: Path) -> dict[str, float]:
         info = _model(model, folder)
         settings = Settings(model=str(info.path), workers=arguments.workers)
         files = photos_to_measure(arguments.photos, folder / "photos", count=arguments.count, kind=kind)
+        measured_here(info, settings)  # as a run of many photos does after its first scores
         found = bench_score(folder, files, info, settings)
         figures |= {f"{title}: {name}": value for name, value in found.items()}
         ratios |= {f"{title}: {name} (at least {least})": found[name] for name, least in targets.items()}
