@@ -12,7 +12,7 @@ from fakes import write_tiny_bundle
 from make_release import make_release
 
 from rali.config import Settings, load_settings
-from rali.errors import DeviceError, UsageError
+from rali.errors import DamagedModelError, DeviceError, UsageError
 from rali.model import choice
 from rali.model.bundle import BundleInfo, read_info
 from rali.model.choice import WORTH_MEASURING_PHOTOS, best_way, measured_here, open_scorer, remember, remembered
@@ -100,6 +100,14 @@ def test_a_long_run_measures_once_between_its_first_batches(info: BundleInfo) ->
     assert {TORCH, HALF} <= {result.way for result in known}
     assert Way(scorer.engine, scorer.device, scorer.precision) == best_way(info, CPU, known)
     assert open_scorer(info, CPU, expected=10**6).reconsider is None
+
+
+def test_an_encoder_of_an_unknown_kind_is_told_in_a_line(info: BundleInfo) -> None:
+    odd = replace(info, architecture={**info.architecture, "encoder": {"kind": "from-tomorrow"}})
+
+    for settings in (CPU, Settings(device="cpu")):
+        with pytest.raises(DamagedModelError, match="from-tomorrow"):
+            open_scorer(odd, settings, expected=10**6)
 
 
 def test_a_short_run_does_not_measure(info: BundleInfo) -> None:
