@@ -185,11 +185,12 @@ def rank_photos(catalog: Catalog, scoring: Scoring, scope: Scope, *, bars: int =
         PathError: the catalog knows no photo in the scope.
     """
     edges = rank.bar_edges(scoring.score_low, scoring.score_high, bars) if bars else []
-    listed, scored, below = spread(catalog, scoring, scope, edges[1:-1])
-    if not listed and not catalog.count_listed(Scope(scope.roots)):
-        where = " in " + ", ".join(map(display_path, scope.roots)) if scope.roots else ""
-        raise PathError(f"the catalog knows no such photos{where}; run: rali score FOLDER")
-    failed = catalog.failed(scoring, scope)
+    with catalog.reading():  # else what a running score stores meanwhile is in some of the numbers alone
+        listed, scored, below = spread(catalog, scoring, scope, edges[1:-1])
+        if not listed and not catalog.count_listed(Scope(scope.roots)):
+            where = " in " + ", ".join(map(display_path, scope.roots)) if scope.roots else ""
+            raise PathError(f"the catalog knows no such photos{where}; run: rali score FOLDER")
+        failed = catalog.failed(scoring, scope)
     if not _has_globs(scope):
         bins = rank.bars_between(edges, [0, *below, scored]) if bars else []
         return Ranking(catalog, scoring, scope, scored, failed, max(0, listed - scored - len(failed)), bins)

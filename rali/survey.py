@@ -82,7 +82,6 @@ def survey(
             one_name=one_name,
             looks=looks,
         )
-    looks.store()
     for root in scan.roots:
         if stop():
             return
@@ -102,6 +101,7 @@ def survey(
                     on_notice(emptied(folder))
             else:
                 yield survey_folder(catalog, scoring, folder, {}, drives, listed=True)
+    looks.store()  # last: a catalog that is locked keeps it waiting, and no check on emptied roots with it
 
 
 def survey_folder(

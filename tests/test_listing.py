@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fakes import scored
+from fakes import failed, scored
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Scope
 from rali.config import Settings
-from rali.errors import CatalogError, DamagedModelError, PathError, UsageError
+from rali.errors import CatalogBusyError, CatalogError, DamagedModelError, PathError, UsageError
 from rali.listing import Ranking, Wanted, choose_scoring, rank_photos, scope_of, show_photo
 
 
@@ -61,6 +63,25 @@ def test_failures_have_a_reason_and_no_percentile(ranking: Ranking) -> None:
 
     assert (failure.percentile, failure.record.score, failure.record.failure_kind) == (None, None, "corrupt")
     assert ranking.failures(0) == []
+
+
+def test_a_ranking_is_of_one_moment_while_another_process_stores(catalog: Catalog) -> None:
+    scoring, path = choose_scoring(catalog, Settings()), catalog.path
+
+    class Disturbed(Catalog):
+        """A catalog in which another process stores a failure after every question."""
+
+        def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+            found = super().rows(sql, values)
+            with suppress(CatalogBusyError), Catalog(path, busy_timeout_s=0.05) as other:
+                other.store([failed("/p/new.jpg")], scoring)
+            return found
+
+    before = rank_photos(catalog, scoring, Scope())
+    with Disturbed(path) as disturbed:
+        found = rank_photos(disturbed, scoring, Scope())
+
+    assert (found.scored, found.failed, found.unscored) == (before.scored, before.failed, before.unscored)
 
 
 def test_photos_without_a_score_by_this_scoring_are_counted(catalog: Catalog, tmp_path: Path) -> None:

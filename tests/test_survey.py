@@ -17,7 +17,7 @@ from fakes import photo_at, prepared
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Outcome, Scoring
 from rali.catalog.unchanged import lists_exactly
-from rali.errors import FailureKind
+from rali.errors import FailureKind, UnsafeError
 from rali.model.bundle import BundleInfo, read_info
 from rali.photos.photo import Photo
 from rali.photos.scan import Scan
@@ -166,3 +166,29 @@ def test_what_was_noted_of_a_folder_hides_no_change(
     monkeypatch.setattr("rali.survey.lists_exactly", lambda *_: False)
 
     assert with_notes == look(other)
+
+
+def test_a_catalog_that_another_program_writes_ends_no_rescan(library: Library) -> None:
+    def noted() -> list[tuple[int]]:
+        with Catalog(library.db) as catalog:
+            return catalog.rows("SELECT count(*) FROM looks")
+
+    def rescan(*more: Path) -> int:
+        with Catalog(library.db, busy_timeout_s=0.05) as catalog:
+            folders = [str(folder) for folder in (library.folder, *more)]
+            return sum(found.cached for found in survey(Scan(folders), catalog, library.scoring(catalog)))
+
+    emptied = library.folder.with_name("emptied")
+    emptied.mkdir()
+    with Catalog(library.db) as catalog:
+        photo = photo_at(library.folder / "a.jpg")._replace(file=str(emptied / "a.jpg"))
+        catalog.store([Outcome(photo, content(photo), 50.0, bytes(4))], library.scoring(catalog))
+    with closing(sqlite3.connect(library.db, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert rescan() == 3
+        with pytest.raises(UnsafeError, match="connect its drive"):
+            rescan(emptied)
+        other.execute("ROLLBACK")
+    assert noted() == [(0,)]
+
+    assert (rescan(), noted()) == (3, [(1,)])  # what could not be noted then is noted the next time

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rali.catalog.connection import BUSY_TIMEOUT_S, connect, explained, writing
+from rali.catalog.connection import BUSY_TIMEOUT_S, connect, explained, reading, writing
 from rali.catalog.records import Candidate, HeldContent, KnownPhoto, Mark, Outcome, PhotoRecord, Scope, Scoring
 from rali.catalog.rows import (
     chunks,
@@ -454,6 +454,10 @@ class Catalog:
     def writing(self) -> AbstractContextManager[sqlite3.Connection]:
         """Begin a write transaction; all of it is kept, or none."""
         return writing(self._db, self.path)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Answer all questions of the body from one state of the catalog; others wait to write until it ends."""
+        return reading(self._db, self.path)
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Ask a question in SQL."""

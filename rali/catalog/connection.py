@@ -98,6 +98,23 @@ def writing(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Conn
 
 
 @contextmanager
+def reading(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Answer all questions of the body from one state of the catalog; within another transaction, from that one's.
+
+    Until it ends no other process can commit, so the body only asks. A write in it would be refused.
+    """
+    within = connection.in_transaction
+    with explained(path):
+        if not within:
+            connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if not within and connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+@contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours, each with what to do about it."""
     try:

@@ -46,23 +46,25 @@ def spread(catalog: Catalog, scoring: Scoring, scope: Scope, bounds: Sequence[fl
     source, conditions, values = in_scope(scope)
     folders = whole_folders(scope)
     seen, seen_below = 0, [0] * len(bounds)
-    if folders is not None:
-        for scores in scores_seen(catalog, scoring, *folders):
-            seen += len(scores)
-            seen_below = [count + bisect_left(scores, bound) for count, bound in zip(seen_below, bounds, strict=True)]
-        # What is left is counted photo by photo, in the other folders alone: they have to come first.
-        source = "folders f CROSS JOIN photos p ON p.folder_id = f.id"
-        conditions = f"{folders[0]} AND NOT EXISTS (SELECT 1 FROM looks l WHERE {COUNTS})"
-        values = [*folders[1], scoring.id]
     below = "".join(", coalesce(sum(s.score < ?), 0)" for _ in bounds)
-    ((listed, scored, *counts),) = catalog.rows(
-        f"""
-        SELECT count(*), count(s.content_id){below}
-        FROM {source} LEFT JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
-        WHERE p.listed AND {conditions}
-        """,
-        [*bounds, scoring.id, *values],
-    )
+    with catalog.reading():  # a folder whose note came or went between the two questions would count twice, or not
+        if folders is not None:
+            for scores in scores_seen(catalog, scoring, *folders):
+                seen += len(scores)
+                counts_below = (bisect_left(scores, bound) for bound in bounds)
+                seen_below = [a + b for a, b in zip(seen_below, counts_below, strict=True)]
+            # What is left is counted photo by photo, in the other folders alone: they have to come first.
+            source = "folders f CROSS JOIN photos p ON p.folder_id = f.id"
+            conditions = f"{folders[0]} AND NOT EXISTS (SELECT 1 FROM looks l WHERE {COUNTS})"
+            values = [*folders[1], scoring.id]
+        ((listed, scored, *counts),) = catalog.rows(
+            f"""
+            SELECT count(*), count(s.content_id){below}
+            FROM {source} LEFT JOIN scores s ON s.scoring_id = ? AND s.content_id = p.content_id
+            WHERE p.listed AND {conditions}
+            """,
+            [*bounds, scoring.id, *values],
+        )
     return Spread(seen + listed, seen + scored, [a + b for a, b in zip(seen_below, counts, strict=True)])
 
 

@@ -13,11 +13,13 @@ import os
 import sys
 from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import blake2b
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.records import Scoring
 from rali.catalog.rows import join_names, signed
+from rali.errors import CatalogBusyError, CatalogWriteError
 from rali.photos.photo import Photo
 
 # What makes a look, ``l``, at the folder ``f`` count; its value is a scoring's id.
@@ -44,13 +46,14 @@ class Looks:
             self.store()
 
     def store(self) -> None:
-        """Write down what was noted.
+        """Write down what was noted, unless the catalog is locked or cannot be written.
 
         Raises:
             CatalogError: see :class:`~rali.catalog.catalog.Catalog`.
         """
         if self._rows:
-            with self._catalog.writing() as connection:
+            # Notes only make the next rescan faster; a locked catalog or a full disk is no reason to end this one.
+            with suppress(CatalogBusyError, CatalogWriteError), self._catalog.writing() as connection:
                 connection.executemany("INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?, ?)", self._rows)
         self._rows.clear()
         self._photos = 0

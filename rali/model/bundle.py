@@ -98,6 +98,8 @@ def read_info(path: Path) -> BundleInfo:
         preprocessing = Preprocessing.from_json(header["preprocessing"])
         if not all(isinstance(architecture[part], dict) for part in ("encoder", "head")):
             raise TypeError("its architecture names no encoder and head")
+        if not isinstance(architecture["encoder"].get("kind"), str):
+            raise TypeError("it does not say of what kind its encoder is")
         if architecture["encoder"].get("image_px", preprocessing.crop_px) != preprocessing.crop_px:
             raise ValueError("its pictures do not have the size that its encoder takes")
         if len(golden) not in (0, GOLDEN_COUNT):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rali.errors import ModelError
 from rali.model.bundle import BundleInfo
-from rali.model.choice import remember
+from rali.model.choice import keeping_int8, remember
 from rali.model.gate import Measured, measure
 from rali.model.golden import golden_pixels
 from rali.model.scorer import Scorer
@@ -29,6 +29,7 @@ def verify_model(info: BundleInfo, pixels: NDArray[np.uint8] | None = None) -> I
     Raises:
         ModelError: the model carries no golden scores (a release folder: import it first), or is damaged.
     """
+    only_golden = pixels is None
     if pixels is None:
         if not info.golden_scores:
             raise ModelError(f"{info.path} carries no golden scores; import it first: rali model import {info.path}")
@@ -39,7 +40,7 @@ def verify_model(info: BundleInfo, pixels: NDArray[np.uint8] | None = None) -> I
     for way in possible_ways(info):
         results.append(measure(info, way, pixels, reference))
         yield results[-1]
-    remember(info, results)
+    remember(info, keeping_int8(info, results) if only_golden else results)
 
 
 def is_sound(result: Measured) -> bool:

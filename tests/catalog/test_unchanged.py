@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import scored
@@ -15,6 +16,7 @@ from rali.catalog.catalog import Catalog
 from rali.catalog.ends import spread
 from rali.catalog.records import Outcome, Scope, Scoring
 from rali.catalog.unchanged import Looks, lists_exactly
+from rali.errors import CatalogBusyError
 from rali.model.bundle import read_info
 from rali.photos.photo import Photo
 
@@ -164,6 +166,31 @@ def test_the_spread_is_the_same_with_notes_and_without(catalog: Catalog, scoring
     assert spread(catalog, scoring, Scope(), [10.0, 61.0]) == before
     change(path, CHANGES["unlisted"])
     assert spread(catalog, scoring, Scope(), [10.0, 61.0]) == (1, 1, [0, 1])
+
+
+@pytest.mark.parametrize("begun_with_notes", [False, True])
+def test_a_note_that_comes_or_goes_while_the_spread_is_read_changes_no_count(
+    scoring: Scoring, path: Path, begun_with_notes: bool
+) -> None:
+    class Disturbed(Catalog):
+        """A catalog of which another process notes a folder, or changes it, after every question."""
+
+        def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+            found = super().rows(sql, values)
+            with suppress(CatalogBusyError), Catalog(path, busy_timeout_s=0.05) as other:
+                if begun_with_notes:
+                    other.store([scored("/p/a.jpg", 10)], scoring)
+                else:
+                    note(other, scoring, "/p")
+            return found
+
+    with Catalog(path) as catalog:
+        if begun_with_notes:
+            note(catalog, scoring, "/p")
+
+    with Disturbed(path) as disturbed:
+        assert spread(disturbed, scoring, Scope(), [50.0]) == (3, 3, [1])
+        disturbed.mark([b"any"], "keep")  # no question left open keeps it from writing
 
 
 def test_a_score_that_is_replaced_counts_in_every_folder_that_holds_it(

@@ -175,6 +175,19 @@ def test_a_header_that_is_no_json_object_is_refused(tmp_path: Path, tiny_bundle:
         read_info(with_header(tiny_bundle, tmp_path / "odd.safetensors", header))
 
 
+@pytest.mark.parametrize("encoder", [{}, {"kind": None}, {"kind": ["clip-vision"]}, None], ids=str)
+def test_a_header_that_names_no_kind_of_encoder_is_refused_when_it_is_read(
+    tmp_path: Path, tiny_bundle: Path, encoder: object
+) -> None:
+    architecture = {**TINY_ARCHITECTURE, "encoder": encoder}
+    path = with_header(
+        tiny_bundle, tmp_path / "odd.safetensors", header_of(tiny_bundle) | {"architecture": architecture}
+    )
+
+    with pytest.raises(DamagedModelError, match="encoder"):
+        read_info(path)
+
+
 def test_a_safetensors_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     save_file({"weight": np.zeros(3, dtype=np.float32)}, tmp_path / "other.safetensors")
 

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import write_tiny_bundle
+from make_release import make_release
 
 from rali.config import Settings, load_settings
-from rali.errors import DeviceError, UsageError
+from rali.errors import DamagedModelError, DeviceError, UsageError
 from rali.model import choice
 from rali.model.bundle import BundleInfo, read_info
 from rali.model.choice import WORTH_MEASURING_PHOTOS, best_way, measured_here, open_scorer, remember, remembered
 from rali.model.gate import Interrupted, Measured, compare, measure
+from rali.model.importer import import_checkpoint
+from rali.model.verify import verify_model
 from rali.model.ways import Way
 
 WORTH = WORTH_MEASURING_PHOTOS["efficientnet-lite"]
@@ -99,6 +102,14 @@ def test_a_long_run_measures_once_between_its_first_batches(info: BundleInfo) ->
     assert open_scorer(info, CPU, expected=10**6).reconsider is None
 
 
+def test_an_encoder_of_an_unknown_kind_is_told_in_a_line(info: BundleInfo) -> None:
+    odd = replace(info, architecture={**info.architecture, "encoder": {"kind": "from-tomorrow"}})
+
+    for settings in (CPU, Settings(device="cpu")):
+        with pytest.raises(DamagedModelError, match="from-tomorrow"):
+            open_scorer(odd, settings, expected=10**6)
+
+
 def test_a_short_run_does_not_measure(info: BundleInfo) -> None:
     assert open_scorer(info, CPU, expected=WORTH - 1).reconsider is None
 
@@ -159,6 +170,37 @@ def test_what_real_photos_said_of_int8_outlives_a_quick_measurement(info: Bundle
     known = remembered(info)
     assert int8 in known
     assert TORCH in {result.way for result in known}
+
+
+def test_what_real_photos_said_of_int8_outlives_the_golden_pictures(tmp_path: Path) -> None:
+    info = import_checkpoint(make_release(tmp_path / "tiny-rali"), precision="float32")
+    int8 = measured(Way("openvino", "cpu", "int8"), 1e9)
+    remember(info, [int8])
+
+    seen = list(verify_model(info))
+    assert [result for result in remembered(info) if result.way == int8.way] == [int8]
+    assert {result.way for result in seen if result.way.device == "cpu"} <= {r.way for r in remembered(info)}
+
+    list(verify_model(info, np.zeros((2, *info.preprocessing.input_shape), dtype=np.uint8)))
+    assert int8 not in remembered(info)  # these are photos
+
+
+def test_the_fastest_of_torch_is_found_beside_an_engine_that_is_far_faster(
+    info: BundleInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openvino = Way("openvino", "cpu", "float32")
+    speeds = {openvino: 100.0, TORCH: 10.0, HALF: 20.0}
+
+    def fake(_: BundleInfo, way: Way, *__: object, least_per_s: float, **___: object) -> Measured:
+        slow = speeds[way] < least_per_s
+        return Measured(way, 2, problem="slower") if slow else measured(way, speeds[way])
+
+    monkeypatch.setattr(choice, "candidates", lambda *_: list(speeds))
+    monkeypatch.setattr(choice, "measure", fake)
+    results = measured_here(info, CPU)
+    monkeypatch.undo()
+
+    assert best_way(info, CPU, results) == HALF
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from rali.config import Settings
 from rali.errors import DamagedModelError, DeviceError
 from rali.model.bundle import read_info
 from rali.model.choice import best_way, measured_here, open_scorer, remembered
+from rali.model.engines.openvino_engine import OpenVinoEngine
 from rali.model.engines.openvino_graph import build_graph
 from rali.model.engines.openvino_library import precisions
 from rali.model.importer import import_checkpoint
@@ -96,6 +98,41 @@ def test_a_score_depends_on_the_picture_alone(tiny_bundle: Path) -> None:
 
     alone = [float(scorer.score(pixels[at : at + 1]).scores[0]) for at in range(9)]
     np.testing.assert_allclose(alone, together, atol=1e-9)
+
+
+class FakeRequest:
+    """A request that is busy from its start until it is waited for; it may have no memory for its first picture."""
+
+    def __init__(self, size: int, *, fails: bool) -> None:
+        self.size, self.fails, self.busy = size, fails, False
+
+    def start_async(self, inputs: dict[int, np.ndarray]) -> None:
+        if self.busy:
+            raise RuntimeError("Infer Request is busy")
+        if self.fails:
+            self.fails = False
+            raise RuntimeError("std::bad_alloc")
+        self.busy, self.mean = True, float(inputs[0].mean())
+
+    def wait(self) -> None:
+        self.busy = False
+
+    def get_output_tensor(self, _: int) -> Any:
+        return SimpleNamespace(data=np.full((1, self.size), self.mean, np.float32))
+
+
+def test_pictures_in_flight_are_waited_for_before_a_smaller_batch(tiny_bundle: Path) -> None:
+    def scores(*, fails: bool) -> tuple[list[float], list[str]]:
+        engine = OpenVinoEngine(read_info(tiny_bundle), precision="float32")
+        size, notices = engine._embedding_size, []
+        engine._requests = [FakeRequest(size, fails=False), FakeRequest(size, fails=fails)]
+        engine.batch_size = 4
+        scorer = Scorer(read_info(tiny_bundle), load_engine=lambda *_: engine, on_notice=notices.append, device="cpu")
+        return scorer.score(some_pixels(32, 4)).scores.tolist(), notices
+
+    found, notices = scores(fails=True)
+    assert found == pytest.approx(scores(fails=False)[0])
+    assert notices == ["cpu has too little memory: going on with 2 photos at once"]
 
 
 def test_it_starts_without_torch_and_without_the_network(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ product of as many operations takes 0.79 s).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,8 @@ class OpenVinoEngine:
 
     def __init__(self, info: BundleInfo, *, precision: Precision) -> None:
         kind = info.architecture["encoder"]["kind"]
-        if precision not in precisions(kind):
+        available = precisions(kind)
+        if precision not in available:
             raise missing(precision, kind)
         tensors = load_arrays(info)
         try:
@@ -60,9 +62,7 @@ class OpenVinoEngine:
             compiled = (
                 import_openvino()
                 .Core()
-                .compile_model(
-                    graph, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", **_properties(precision, precisions(kind))}
-                )
+                .compile_model(graph, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", **_properties(precision, available)})
             )
             streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
             # No AsyncInferQueue: its threads drop references to Python's callbacks without holding the interpreter's
@@ -97,6 +97,11 @@ class OpenVinoEngine:
                 if at < len(pixels):
                     request.start_async({0: pixels[at : at + 1]})
         except RuntimeError as error:
+            for (
+                request
+            ) in self._requests:  # one still at work could not be started when it is tried with fewer pictures
+                with suppress(RuntimeError):
+                    request.wait()
             raise _explained(error) from error
         return self._head(embeddings)
 
