@@ -17,7 +17,7 @@ from rali.catalog.rows import split_names
 from rali.culling.choice import REJECTED, Choice, Pick, pick
 from rali.culling.protect import FolderOnDisk, rules_off, strongest
 from rali.errors import FailureKind, UnsafeError
-from rali.grouping.bursts import beyond_the_best, find_bursts, sets_kept_whole
+from rali.grouping.bursts import Whole, beyond_the_best, find_bursts, sets_kept_whole
 from rali.photos.photo import display_path, shell_word
 
 
@@ -59,6 +59,9 @@ class PlannedShot:
     def size_bytes(self) -> int:
         """Of all files together."""
         return sum(file.size_bytes for file in self.files)
+
+
+Going = tuple[PlannedShot, Iterable[Pick]]  # a shot, and those of its files that were chosen
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def plan_cull(
         for path in chosen.unknown
     ]
     kept = catalog.marked("keep")
-    planned: list[tuple[PlannedShot, Iterable[Pick]]] = []
+    planned: list[Going] = []
     sizes: dict[str, int] = {}
     by_folder: dict[str, dict[str, Pick]] = {}
     for picked in chosen.picks:
@@ -175,9 +178,16 @@ def plan_cull(
             f"not one of the {len(held):,} photos chosen is where it was scored: connect their drive; if they are gone "
             "for good: rali forget. Nothing was moved"
         )
+    wholes: list[Whole] = []
     if planned and choice.is_by_score and "group" not in off:
-        planned = _whole_groups(catalog, scoring, roots, planned, held)
-    shots = _under_one_name(planned, photos, held)
+        # Among all photos of the roots, whatever globs and dates let through: what is left out stays.
+        around = Scope([root if os.path.isdir(root) else os.path.dirname(root) for root in roots])
+        wholes = sets_kept_whole(catalog, scoring, around)
+    planned = _whole_groups(wholes, planned, held)
+    singled = _under_one_name(planned, photos, held)
+    if len(singled) < len(planned):  # which may have taken a frame out of a group
+        singled = _whole_groups(wholes, singled, held)
+    shots = [shot for shot, _ in singled]
     folders = {shot.folder for shot in shots}
     return CullPlan(
         roots=tuple(roots),
@@ -242,19 +252,11 @@ def _no_score(failure: str | None) -> dict[str, str]:
     return {"failed": f"it could not be scored: {failure}"}
 
 
-def _whole_groups(
-    catalog: Catalog,
-    scoring: Scoring,
-    roots: Sequence[str],
-    planned: Sequence[tuple[PlannedShot, Iterable[Pick]]],
-    held: list[HeldBack],
-) -> list[tuple[PlannedShot, Iterable[Pick]]]:
+def _whole_groups(wholes: Iterable[Whole], planned: list[Going], held: list[HeldBack]) -> list[Going]:
     """Return the shots that may go, so that what was taken to be used together goes together; or marked reject."""
     going = {pick.photo.photo_id for _, picks in planned for pick in picks}
-    # Among all photos of the roots, whatever globs and dates let through: what is left out stays.
-    around = Scope([root if os.path.isdir(root) else os.path.dirname(root) for root in roots])
     reasons: dict[int, str] = {}
-    for kind, frames in sets_kept_whole(catalog, scoring, around):
+    for kind, frames in wholes:
         for folder in {os.path.dirname(file.path) for files in frames for file in files if file.photo_id in going}:
             # Copies elsewhere do not matter to a set that lies in one folder.
             own = [[file for file in files if os.path.dirname(file.path) == folder] or files for files in frames]
@@ -262,7 +264,7 @@ def _whole_groups(
             if stays is not None:
                 detail = f"of a {kind} of {len(frames)}, of which {display_path(os.path.basename(stays[0].path))} stays"
                 reasons |= {file.photo_id: detail for files in own for file in files}
-    free: list[tuple[PlannedShot, Iterable[Pick]]] = []
+    free: list[Going] = []
     for shot, picks in planned:
         kept = next((reasons[pick.photo.photo_id] for pick in picks if pick.photo.photo_id in reasons), None)
         if kept is None or shot.why == REJECTED:
@@ -272,9 +274,7 @@ def _whole_groups(
     return free
 
 
-def _under_one_name(
-    planned: Sequence[tuple[PlannedShot, Iterable[Pick]]], photos: Iterable[Candidate], held: list[HeldBack]
-) -> list[PlannedShot]:
+def _under_one_name(planned: list[Going], photos: Iterable[Candidate], held: list[HeldBack]) -> list[Going]:
     """Return the shots that may go, so that no file goes under one name and stays, or goes, under another."""
     going = {pick.photo.photo_id for _, picks in planned for pick in picks}
     inodes = {file.inode for shot, _ in planned for file in shot.files}
@@ -285,10 +285,10 @@ def _under_one_name(
                 info = os.lstat(photo.path)
                 stays[info.st_dev, info.st_ino] = photo.path
     if not stays and len(inodes) == sum(len(shot.files) for shot, _ in planned):  # as nearly always
-        return [shot for shot, _ in planned]
+        return planned
     goes: dict[tuple[int, int], str] = {}
-    shots: list[PlannedShot] = []
-    for shot, _ in planned:
+    free: list[Going] = []
+    for shot, picks in planned:
         files = [(file.device, file.inode) for file in shot.files]
         detail = None
         for file in files:
@@ -300,8 +300,8 @@ def _under_one_name(
             held.append(HeldBack(shot.path, shot.score, "hard-link", detail))
             continue
         goes |= dict.fromkeys(files, shot.path)
-        shots.append(shot)
-    return shots
+        free.append((shot, picks))
+    return free
 
 
 def _root_of(folder: str, roots: Iterable[str]) -> str:

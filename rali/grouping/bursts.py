@@ -21,6 +21,9 @@ from rali.photos.user_work import file_work
 # little of what is lost.
 _FULL_SIZE = 0.8
 
+# A bracket, stack or panorama, with the files of each of its frames.
+Whole = tuple[Kind, list[tuple[FrameFile, ...]]]
+
 
 @dataclass(frozen=True)
 class BurstFrame:
@@ -103,7 +106,7 @@ def in_order(catalog: Catalog, scoring: Scoring, files: Sequence[str]) -> tuple[
     return _best_first(frames, _Beside()) if frames else ()
 
 
-def sets_kept_whole(catalog: Catalog, scoring: Scoring, scope: Scope) -> list[tuple[Kind, list[tuple[FrameFile, ...]]]]:
+def sets_kept_whole(catalog: Catalog, scoring: Scoring, scope: Scope) -> list[Whole]:
     """Return the brackets, stacks and panoramas alone, each with the files of its frames; no sidecar is read for it."""
     frames = with_exposures(catalog, scored_frames(catalog, scoring, scope), on_start=_ignore)
     by_id = {frame.content_id: frame for frame in frames}
