@@ -41,6 +41,8 @@ class PlannedShot:
         files: the leader, which was scored, first; then its companions by name.
         score, percentile: None for a photo that failed.
         why: in words.
+        group: the number, in this plan, of the bracket, focus stack or panorama that goes as a whole and has it as a
+            frame, if any.
     """
 
     root: str
@@ -49,6 +51,7 @@ class PlannedShot:
     score: float | None
     percentile: float | None
     why: str
+    group: int | None = None
 
     @property
     def path(self) -> str:
@@ -187,7 +190,7 @@ def plan_cull(
     singled = _under_one_name(planned, photos, held)
     if len(singled) < len(planned):  # which may have taken a frame out of a group
         singled = _whole_groups(wholes, singled, held)
-    shots = [shot for shot, _ in singled]
+    shots = _numbered(wholes, singled)
     folders = {shot.folder for shot in shots}
     return CullPlan(
         roots=tuple(roots),
@@ -274,6 +277,16 @@ def _whole_groups(wholes: Iterable[Whole], planned: list[Going], held: list[Held
     return free
 
 
+def _numbered(wholes: Iterable[Whole], planned: list[Going]) -> list[PlannedShot]:
+    """Return the shots, each with the number of its group, so that a later look keeps the group together, too."""
+    number = {file.photo_id: at for at, (_, frames) in enumerate(wholes) for files in frames for file in files}
+    found: list[PlannedShot] = []
+    for shot, picks in planned:
+        group = next((number[pick.photo.photo_id] for pick in picks if pick.photo.photo_id in number), None)
+        found.append(replace(shot, group=group))
+    return found
+
+
 def _under_one_name(planned: list[Going], photos: Iterable[Candidate], held: list[HeldBack]) -> list[Going]:
     """Return the shots that may go, so that no file goes under one name and stays, or goes, under another."""
     going = {pick.photo.photo_id for _, picks in planned for pick in picks}
@@ -318,7 +331,8 @@ def recheck(catalog: Catalog, plan: CullPlan, *, no_protect: Collection[str] = (
     """Look again at the shots of a plan made earlier, and drop what is no longer as it was; nothing is ever added.
 
     Dropped, with the rule, is a shot of which a file came, went or changed, or that was marked ``keep``, rated or
-    edited since.
+    edited since. So is the rest of a bracket, focus stack or panorama of which a frame is dropped, unless that frame
+    went already, with a run that was interrupted.
 
     Raises:
         UsageError: there is no such rule, or it cannot be turned off.
@@ -339,10 +353,30 @@ def recheck(catalog: Catalog, plan: CullPlan, *, no_protect: Collection[str] = (
                 held.append(HeldBack(shot.path, shot.score, *reason))
             else:
                 shots.append(shot)
-                sizes[folder] = min(plan.folder_sizes.get(folder, len(disk.shots)), len(disk.shots))
+        sizes[folder] = min(plan.folder_sizes.get(folder, len(disk.shots)), len(disk.shots))
     away = Journal(catalog).away(one.path for one in held if one.rule == "gone")
+    if "group" not in off:
+        shots = _whole_still(plan, shots, held, away)
+    folders = {shot.folder for shot in shots}
+    sizes = {folder: size for folder, size in sizes.items() if folder in folders}
     told = [replace(one, detail=_moved_by(away[one.path][0])) if one.path in away else one for one in held]
     return replace(plan, shots=tuple(shots), held_back=(*plan.held_back, *told), folder_sizes=sizes)
+
+
+def _whole_still(
+    plan: CullPlan, shots: list[PlannedShot], held: list[HeldBack], away: Container[str]
+) -> list[PlannedShot]:
+    """Return the shots no frame of whose group stays, unlike when the plan was made; or marked reject."""
+    dropped = {one.path for one in held if one.path not in away}
+    stays = {shot.group: shot.path for shot in plan.shots if shot.group is not None and shot.path in dropped}
+    free: list[PlannedShot] = []
+    for shot in shots:
+        if shot.group not in stays or shot.why == REJECTED:
+            free.append(shot)
+        else:
+            name = display_path(os.path.basename(stays[shot.group]))
+            held.append(HeldBack(shot.path, shot.score, "group", f"taken to be used with {name}, which stays"))
+    return free
 
 
 def _moved_by(run: str) -> str:

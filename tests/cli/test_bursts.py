@@ -212,6 +212,31 @@ def test_a_frame_that_has_a_second_name_does_not_take_its_bracket_apart(rali: Ra
     assert set(planned(rali("cull", shoot.folder, "--below", "10", "--json"))) == whole
 
 
+def test_a_frame_kept_after_the_plan_keeps_its_bracket(rali: Rali, shoot: Shoot) -> None:
+    plan = shoot.folder.parent / "plan.json"
+    made = rali("cull", shoot.folder, "--below", "35", "--plan", plan, "--json")
+    assert planned(made) == [*BRACKET[::-1], "alone.jpg"]
+    rali("keep", shoot.folder / "HDR_1.jpg")
+
+    answer = rali("apply", plan, "--yes")
+
+    assert (answer.code, "taken to be used with HDR_1.jpg, which stays" in answer.out) == (3, True)
+    assert {path.name for path in shoot.folder.iterdir()} == {*BURST, *BRACKET, "other.jpg"}
+    assert rali("undo").code == 0
+    assert rali("apply", plan, "--yes", "--no-protect", "group").code == 3
+    assert {path.name for path in shoot.folder.iterdir()} == {*BURST, "HDR_1.jpg", "other.jpg"}
+
+
+def test_an_interrupted_plan_goes_on_with_the_rest_of_a_bracket(rali: Rali, shoot: Shoot) -> None:
+    plan, one = shoot.folder.parent / "plan.json", shoot.folder.parent / "one.txt"
+    rali("cull", shoot.folder, "--below", "25", "--plan", plan)
+    one.write_text(f"{shoot.folder / 'HDR_0.jpg'}\n")  # as far as an earlier run came
+    assert rali("cull", shoot.folder, "--from", one, "--apply", "--yes").code == 0
+
+    assert rali("apply", plan, "--yes").code == 3
+    assert not [path.name for path in shoot.folder.iterdir() if path.name in BRACKET]
+
+
 def test_what_is_marked_reject_leaves_its_bracket(rali: Rali, shoot: Shoot) -> None:
     rali("reject", shoot.folder / "HDR_0.jpg")
 
