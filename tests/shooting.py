@@ -38,15 +38,18 @@ class Shoot:
         size: tuple[int, int] = (60, 40),
         companions: Sequence[str] = (),
         like: str | None = None,
+        linked: bool = False,
         format: Format = Format.JPEG,
     ) -> Path:
-        """Add a photo taken ``at_s`` seconds after noon; ``like`` another means a copy of its bytes."""
+        """Add a photo taken ``at_s`` seconds after noon; ``like`` another means a copy of its bytes, or a hard link."""
         path = self.folder / name
         self.count += 1
+        path.parent.mkdir(parents=True, exist_ok=True)
         if like is None:
             write_jpeg(path, self.count)
+        elif linked:
+            path.hardlink_to(self.folder / like)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes((self.folder / like).read_bytes())
         stamp = None if at_s is None else f"2026-05-01T12:{int(at_s) // 60:02}:{at_s % 60:05.2f}"
         taken = photo_at(path)._replace(companions=tuple(companions))

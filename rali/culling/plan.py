@@ -17,7 +17,7 @@ from rali.catalog.rows import split_names
 from rali.culling.choice import REJECTED, Choice, Pick, pick
 from rali.culling.protect import FolderOnDisk, rules_off, strongest
 from rali.errors import FailureKind, UnsafeError
-from rali.grouping.bursts import beyond_the_best, find_bursts, sets_kept_whole
+from rali.grouping.bursts import Whole, beyond_the_best, find_bursts, sets_kept_whole
 from rali.photos.photo import display_path, shell_word
 
 
@@ -41,6 +41,8 @@ class PlannedShot:
         files: the leader, which was scored, first; then its companions by name.
         score, percentile: None for a photo that failed.
         why: in words.
+        group: the number, in this plan, of the bracket, focus stack or panorama that goes as a whole and has it as a
+            frame, if any.
     """
 
     root: str
@@ -49,6 +51,7 @@ class PlannedShot:
     score: float | None
     percentile: float | None
     why: str
+    group: int | None = None
 
     @property
     def path(self) -> str:
@@ -59,6 +62,9 @@ class PlannedShot:
     def size_bytes(self) -> int:
         """Of all files together."""
         return sum(file.size_bytes for file in self.files)
+
+
+Going = tuple[PlannedShot, Iterable[Pick]]  # a shot, and those of its files that were chosen
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,7 @@ def plan_cull(
         for path in chosen.unknown
     ]
     kept = catalog.marked("keep")
-    planned: list[tuple[PlannedShot, Iterable[Pick]]] = []
+    planned: list[Going] = []
     sizes: dict[str, int] = {}
     by_folder: dict[str, dict[str, Pick]] = {}
     for picked in chosen.picks:
@@ -175,9 +181,16 @@ def plan_cull(
             f"not one of the {len(held):,} photos chosen is where it was scored: connect their drive; if they are gone "
             "for good: rali forget. Nothing was moved"
         )
+    wholes: list[Whole] = []
     if planned and choice.is_by_score and "group" not in off:
-        planned = _whole_groups(catalog, scoring, roots, planned, held)
-    shots = _under_one_name(planned, photos, held)
+        # Among all photos of the roots, whatever globs and dates let through: what is left out stays.
+        around = Scope([root if os.path.isdir(root) else os.path.dirname(root) for root in roots])
+        wholes = sets_kept_whole(catalog, scoring, around)
+    planned = _whole_groups(wholes, planned, held)
+    singled = _under_one_name(planned, photos, held)
+    if len(singled) < len(planned):  # which may have taken a frame out of a group
+        singled = _whole_groups(wholes, singled, held)
+    shots = _numbered(wholes, singled)
     folders = {shot.folder for shot in shots}
     return CullPlan(
         roots=tuple(roots),
@@ -242,19 +255,11 @@ def _no_score(failure: str | None) -> dict[str, str]:
     return {"failed": f"it could not be scored: {failure}"}
 
 
-def _whole_groups(
-    catalog: Catalog,
-    scoring: Scoring,
-    roots: Sequence[str],
-    planned: Sequence[tuple[PlannedShot, Iterable[Pick]]],
-    held: list[HeldBack],
-) -> list[tuple[PlannedShot, Iterable[Pick]]]:
+def _whole_groups(wholes: Iterable[Whole], planned: list[Going], held: list[HeldBack]) -> list[Going]:
     """Return the shots that may go, so that what was taken to be used together goes together; or marked reject."""
     going = {pick.photo.photo_id for _, picks in planned for pick in picks}
-    # Among all photos of the roots, whatever globs and dates let through: what is left out stays.
-    around = Scope([root if os.path.isdir(root) else os.path.dirname(root) for root in roots])
     reasons: dict[int, str] = {}
-    for kind, frames in sets_kept_whole(catalog, scoring, around):
+    for kind, frames in wholes:
         for folder in {os.path.dirname(file.path) for files in frames for file in files if file.photo_id in going}:
             # Copies elsewhere do not matter to a set that lies in one folder.
             own = [[file for file in files if os.path.dirname(file.path) == folder] or files for files in frames]
@@ -262,7 +267,7 @@ def _whole_groups(
             if stays is not None:
                 detail = f"of a {kind} of {len(frames)}, of which {display_path(os.path.basename(stays[0].path))} stays"
                 reasons |= {file.photo_id: detail for files in own for file in files}
-    free: list[tuple[PlannedShot, Iterable[Pick]]] = []
+    free: list[Going] = []
     for shot, picks in planned:
         kept = next((reasons[pick.photo.photo_id] for pick in picks if pick.photo.photo_id in reasons), None)
         if kept is None or shot.why == REJECTED:
@@ -272,9 +277,17 @@ def _whole_groups(
     return free
 
 
-def _under_one_name(
-    planned: Sequence[tuple[PlannedShot, Iterable[Pick]]], photos: Iterable[Candidate], held: list[HeldBack]
-) -> list[PlannedShot]:
+def _numbered(wholes: Iterable[Whole], planned: list[Going]) -> list[PlannedShot]:
+    """Return the shots, each with the number of its group, so that a later look keeps the group together, too."""
+    number = {file.photo_id: at for at, (_, frames) in enumerate(wholes) for files in frames for file in files}
+    found: list[PlannedShot] = []
+    for shot, picks in planned:
+        group = next((number[pick.photo.photo_id] for pick in picks if pick.photo.photo_id in number), None)
+        found.append(replace(shot, group=group))
+    return found
+
+
+def _under_one_name(planned: list[Going], photos: Iterable[Candidate], held: list[HeldBack]) -> list[Going]:
     """Return the shots that may go, so that no file goes under one name and stays, or goes, under another."""
     going = {pick.photo.photo_id for _, picks in planned for pick in picks}
     inodes = {file.inode for shot, _ in planned for file in shot.files}
@@ -285,10 +298,10 @@ def _under_one_name(
                 info = os.lstat(photo.path)
                 stays[info.st_dev, info.st_ino] = photo.path
     if not stays and len(inodes) == sum(len(shot.files) for shot, _ in planned):  # as nearly always
-        return [shot for shot, _ in planned]
+        return planned
     goes: dict[tuple[int, int], str] = {}
-    shots: list[PlannedShot] = []
-    for shot, _ in planned:
+    free: list[Going] = []
+    for shot, picks in planned:
         files = [(file.device, file.inode) for file in shot.files]
         detail = None
         for file in files:
@@ -300,8 +313,8 @@ def _under_one_name(
             held.append(HeldBack(shot.path, shot.score, "hard-link", detail))
             continue
         goes |= dict.fromkeys(files, shot.path)
-        shots.append(shot)
-    return shots
+        free.append((shot, picks))
+    return free
 
 
 def _root_of(folder: str, roots: Iterable[str]) -> str:
@@ -318,7 +331,8 @@ def recheck(catalog: Catalog, plan: CullPlan, *, no_protect: Collection[str] = (
     """Look again at the shots of a plan made earlier, and drop what is no longer as it was; nothing is ever added.
 
     Dropped, with the rule, is a shot of which a file came, went or changed, or that was marked ``keep``, rated or
-    edited since.
+    edited since. So is the rest of a bracket, focus stack or panorama of which a frame is dropped, unless that frame
+    went already, with a run that was interrupted.
 
     Raises:
         UsageError: there is no such rule, or it cannot be turned off.
@@ -339,10 +353,30 @@ def recheck(catalog: Catalog, plan: CullPlan, *, no_protect: Collection[str] = (
                 held.append(HeldBack(shot.path, shot.score, *reason))
             else:
                 shots.append(shot)
-                sizes[folder] = min(plan.folder_sizes.get(folder, len(disk.shots)), len(disk.shots))
+        sizes[folder] = min(plan.folder_sizes.get(folder, len(disk.shots)), len(disk.shots))
     away = Journal(catalog).away(one.path for one in held if one.rule == "gone")
+    if "group" not in off:
+        shots = _whole_still(plan, shots, held, away)
+    folders = {shot.folder for shot in shots}
+    sizes = {folder: size for folder, size in sizes.items() if folder in folders}
     told = [replace(one, detail=_moved_by(away[one.path][0])) if one.path in away else one for one in held]
     return replace(plan, shots=tuple(shots), held_back=(*plan.held_back, *told), folder_sizes=sizes)
+
+
+def _whole_still(
+    plan: CullPlan, shots: list[PlannedShot], held: list[HeldBack], away: Container[str]
+) -> list[PlannedShot]:
+    """Return the shots no frame of whose group stays, unlike when the plan was made; or marked reject."""
+    dropped = {one.path for one in held if one.path not in away}
+    stays = {shot.group: shot.path for shot in plan.shots if shot.group is not None and shot.path in dropped}
+    free: list[PlannedShot] = []
+    for shot in shots:
+        if shot.group not in stays or shot.why == REJECTED:
+            free.append(shot)
+        else:
+            name = display_path(os.path.basename(stays[shot.group]))
+            held.append(HeldBack(shot.path, shot.score, "group", f"taken to be used with {name}, which stays"))
+    return free
 
 
 def _moved_by(run: str) -> str:

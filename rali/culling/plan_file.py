@@ -136,7 +136,9 @@ def _shot_of(data: dict[str, Any]) -> PlannedShot:
         raise _Flaw("a shot has no files")
     root, folder = _text(data, "root"), _text(data, "folder")
     _check_place(root, folder)
-    return PlannedShot(root, folder, files, _score(data, "score"), _score(data, "percentile"), _text(data, "why"))
+    scores = _score(data, "score"), _score(data, "percentile")
+    group = None if data.get("group") is None else _natural(data, "group")  # plans of an earlier rali have none
+    return PlannedShot(root, folder, files, *scores, _text(data, "why"), group)
 
 
 def _file_of(data: dict[str, Any]) -> ShotFile:

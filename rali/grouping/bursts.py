@@ -21,6 +21,9 @@ from rali.photos.user_work import file_work
 # little of what is lost.
 _FULL_SIZE = 0.8
 
+# A bracket, stack or panorama, with the files of each of its frames.
+Whole = tuple[Kind, list[tuple[FrameFile, ...]]]
+
 
 @dataclass(frozen=True)
 class BurstFrame:
@@ -90,11 +93,8 @@ def find_bursts(
     Args:
         on_headers: told how many headers are about to be read, if any.
     """
-    frames = with_exposures(catalog, scored_frames(catalog, scoring, scope), on_start=on_headers)
-    by_id = {frame.content_id: frame for frame in frames}
-    groups = group_frames(map(plain, frames), vectors=frame_vectors(catalog, scoring, by_id), splits=splits(catalog))
     beside = _Beside()
-    return [Burst(group.kind, _best_first([by_id[key] for key in group.keys], beside)) for group in groups]
+    return [Burst(kind, _best_first(frames, beside)) for kind, frames in _grouped(catalog, scoring, scope, on_headers)]
 
 
 def in_order(catalog: Catalog, scoring: Scoring, files: Sequence[str]) -> tuple[BurstFrame, ...]:
@@ -103,12 +103,20 @@ def in_order(catalog: Catalog, scoring: Scoring, files: Sequence[str]) -> tuple[
     return _best_first(frames, _Beside()) if frames else ()
 
 
-def sets_kept_whole(catalog: Catalog, scoring: Scoring, scope: Scope) -> list[tuple[Kind, list[tuple[FrameFile, ...]]]]:
+def sets_kept_whole(catalog: Catalog, scoring: Scoring, scope: Scope) -> list[Whole]:
     """Return the brackets, stacks and panoramas alone, each with the files of its frames; no sidecar is read for it."""
-    frames = with_exposures(catalog, scored_frames(catalog, scoring, scope), on_start=_ignore)
+    groups = _grouped(catalog, scoring, scope, _ignore)
+    return [(kind, [frame.files for frame in frames]) for kind, frames in groups if kind in KEPT_WHOLE]
+
+
+def _grouped(
+    catalog: Catalog, scoring: Scoring, scope: Scope, on_headers: Callable[[int], None]
+) -> list[tuple[Kind, list[ScoredFrame]]]:
+    """Return each group with its frames, in the order of time."""
+    frames = with_exposures(catalog, scored_frames(catalog, scoring, scope), on_start=on_headers)
     by_id = {frame.content_id: frame for frame in frames}
     groups = group_frames(map(plain, frames), vectors=frame_vectors(catalog, scoring, by_id), splits=splits(catalog))
-    return [(group.kind, [by_id[key].files for key in group.keys]) for group in groups if group.kind in KEPT_WHOLE]
+    return [(group.kind, [by_id[key] for key in group.keys]) for group in groups]
 
 
 def lesser_photos(bursts: Iterable[Burst]) -> set[int]:

@@ -52,7 +52,8 @@ def bursts(
 ) -> None:
     """Show photos of the same moment as groups, the best of each first: bursts, and near-duplicates.
 
-    Exposure brackets, focus stacks and panoramas are recognised, and no rali cull takes any of them apart.
+    Exposure brackets, focus stacks and panoramas are recognised. In rali cull, neither scores nor --per-burst take any
+    of them apart; your own rali reject, a list (--from), --no-protect group and rali watch do.
     """
     from rali.listing import scope_of
     from rali.photos.photo import display_path

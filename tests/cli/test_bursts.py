@@ -196,6 +196,47 @@ def test_a_copy_in_another_folder_holds_no_bracket_back(rali: Rali, shoot: Shoot
     assert planned(rali("cull", shoot.folder, "--bottom", "3", "--exclude", "copy/*", "--json")) == BRACKET[::-1]
 
 
+def test_a_frame_that_has_a_second_name_does_not_take_its_bracket_apart(rali: Rali, shoot: Shoot) -> None:
+    for number, bias in enumerate((0.0, -2.0, 2.0)):
+        shoot.add(f"b/{number}.jpg", 5.0 + number, 600 + number / 2, exposure=replace(PLAIN, bias_ev=bias))
+    shoot.add("a/1.jpg", 6.0, 600.5, exposure=replace(PLAIN, bias_ev=-2.0), like="b/1.jpg", linked=True)
+    whole = {"0.jpg", "1.jpg", "2.jpg"}
+
+    first = rali("cull", shoot.folder, "--below", "10", "--json")
+    assert planned(first) == ["1.jpg"]
+    held = {Path(one["path"]).name: one["rule"] for one in json.loads(first.out)["held_back"]}
+    assert held == {"0.jpg": "group", "1.jpg": "hard-link", "2.jpg": "group"}
+    rali("cull", shoot.folder, "--below", "10", "--apply", "--yes")
+    assert {path.name for path in (shoot.folder / "b").iterdir()} == whole
+
+    assert set(planned(rali("cull", shoot.folder, "--below", "10", "--json"))) == whole
+
+
+def test_a_frame_kept_after_the_plan_keeps_its_bracket(rali: Rali, shoot: Shoot) -> None:
+    plan = shoot.folder.parent / "plan.json"
+    made = rali("cull", shoot.folder, "--below", "35", "--plan", plan, "--json")
+    assert planned(made) == [*BRACKET[::-1], "alone.jpg"]
+    rali("keep", shoot.folder / "HDR_1.jpg")
+
+    answer = rali("apply", plan, "--yes")
+
+    assert (answer.code, "taken to be used with HDR_1.jpg, which stays" in answer.out) == (3, True)
+    assert {path.name for path in shoot.folder.iterdir()} == {*BURST, *BRACKET, "other.jpg"}
+    assert rali("undo").code == 0
+    assert rali("apply", plan, "--yes", "--no-protect", "group").code == 3
+    assert {path.name for path in shoot.folder.iterdir()} == {*BURST, "HDR_1.jpg", "other.jpg"}
+
+
+def test_an_interrupted_plan_goes_on_with_the_rest_of_a_bracket(rali: Rali, shoot: Shoot) -> None:
+    plan, one = shoot.folder.parent / "plan.json", shoot.folder.parent / "one.txt"
+    rali("cull", shoot.folder, "--below", "25", "--plan", plan)
+    one.write_text(f"{shoot.folder / 'HDR_0.jpg'}\n")  # as far as an earlier run came
+    assert rali("cull", shoot.folder, "--from", one, "--apply", "--yes").code == 0
+
+    assert rali("apply", plan, "--yes").code == 3
+    assert not [path.name for path in shoot.folder.iterdir() if path.name in BRACKET]
+
+
 def test_what_is_marked_reject_leaves_its_bracket(rali: Rali, shoot: Shoot) -> None:
     rali("reject", shoot.folder / "HDR_0.jpg")
 

@@ -41,7 +41,8 @@ def plans(draw: Any) -> CullPlan:
             size, mtime_ns = draw(naturals), draw(st.integers(-(1 << 63), (1 << 63) - 1))
             files.append(ShotFile(f"{number}{name}", draw(st.integers(0, 9)), (1 << 63) + number, size, mtime_ns))
         folder = os.path.join(root, *below)
-        shots.append(PlannedShot(root, folder, tuple(files), draw(scores), draw(scores), draw(names)))
+        group = draw(st.none() | naturals)
+        shots.append(PlannedShot(root, folder, tuple(files), draw(scores), draw(scores), draw(names), group))
     held = draw(st.lists(st.builds(HeldBack, folders, scores, st.sampled_from(["keep", "rating"]), names), max_size=3))
     sizes = {shot.folder: draw(st.integers(1, 1000)) for shot in shots}
     roots = tuple(dict.fromkeys(shot.root for shot in shots))
@@ -110,6 +111,15 @@ def test_a_plan_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
         save_plan(plan(), tmp_path / "gone" / "plan.json")
 
 
+def test_a_plan_of_an_earlier_rali_knows_no_groups(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    save_plan(plan(), path)
+    path.write_text(path.read_text().replace(', "group": null', ""))
+    assert "group" not in path.read_text()
+
+    assert load_plan(path) == plan()
+
+
 def test_a_plan_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(PathError, match=r"gone\.json cannot be read: No such file"):
         load_plan(tmp_path / "gone.json")
@@ -144,6 +154,7 @@ def file_of(data: dict[str, Any]) -> dict[str, Any]:
         (lambda data: data["shots"][0].update(score="31"), "score is not"),
         (lambda data: data["shots"][0].pop("score"), "score is missing"),
         (lambda data: data["shots"][0].update(score=True), "score is not"),
+        (lambda data: data["shots"][0].update(group="1"), "group is not"),
         (lambda data: data["shots"][0].update(score=float("nan")), "NaN"),
         (lambda data: data["shots"][0].update(score=float("inf")), "Infinity"),
         (lambda data: file_of(data).update(name="../a.jpg"), "no name of a file"),

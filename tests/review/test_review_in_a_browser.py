@@ -229,18 +229,21 @@ def test_a_burst_stands_side_by_side_and_moves_in_step(
     assert steps[0] < -50
 
 
+@pytest.fixture
+def shoot_here(tmp_path: Path, own_world: Path, tiny_bundle: Path) -> Shoot:
+    """Return a folder without photos, and the catalog of this test's world."""
+    return Shoot(tmp_path / "shoot", own_world / "catalog.db", tiny_bundle)
+
+
 def test_frames_of_one_second_stand_in_the_order_in_which_they_were_taken(
     open_page: Callable[..., Any],
-    tmp_path: Path,
-    own_world: Path,
-    tiny_bundle: Path,
+    shoot_here: Shoot,
     serve: Callable[..., Visitor],
     scoring_of: Callable[[], Any],
 ) -> None:
-    shoot = Shoot(tmp_path / "shoot", own_world / "catalog.db", tiny_bundle)
     for name, score, at_s, bias in (("0.jpg", 20.0, 0.09, 0.0), ("1.jpg", 30.0, 0.4, -2.0), ("2.jpg", 10.0, 0.85, 2.0)):
-        shoot.add(name, score, at_s, exposure=replace(PLAIN, bias_ev=bias))
-    page = open_page(serve(scoring_of(), shoot.folder))
+        shoot_here.add(name, score, at_s, exposure=replace(PLAIN, bias_ev=bias))
+    page = open_page(serve(scoring_of(), shoot_here.folder))
     wait_for(page, ".given", "bracket of 3")
 
     page.locator("#order").select_option("taken")
@@ -254,18 +257,20 @@ def test_frames_of_one_second_stand_in_the_order_in_which_they_were_taken(
     assert "12:00:00.40" in page.locator("#panes figcaption").nth(1).text_content()
 
 
+@pytest.fixture
+def burst_of_three(shoot_here: Shoot) -> Path:
+    for number in range(3):
+        shoot_here.add(f"{number}.jpg", 10.0 * number, 0.2 * number)
+    return shoot_here.folder
+
+
 def test_the_frame_that_the_user_stars_is_the_best_of_its_burst(
     open_page: Callable[..., Any],
-    tmp_path: Path,
-    own_world: Path,
-    tiny_bundle: Path,
+    burst_of_three: Path,
     serve: Callable[..., Visitor],
     scoring_of: Callable[[], Any],
 ) -> None:
-    shoot = Shoot(tmp_path / "shoot", own_world / "catalog.db", tiny_bundle)
-    for number in range(3):
-        shoot.add(f"{number}.jpg", 10.0 * number, 0.2 * number)
-    page = open_page(serve(scoring_of(), shoot.folder))
+    page = open_page(serve(scoring_of(), burst_of_three))
     best = "[...document.querySelectorAll('.given.best')].map((given) => given.closest('.cell').dataset.at).join()"
     until(page, f"{best} === '2'")
 
@@ -279,6 +284,28 @@ def test_the_frame_that_the_user_stars_is_the_best_of_its_burst(
     page.keyboard.press("b")
 
     until(page, "document.querySelector('#panes bdi')?.textContent === '1.jpg'")
+
+
+def test_a_mark_that_is_stored_stays_shown_when_its_burst_cannot_be_put_in_order(
+    open_page: Callable[..., Any],
+    burst_of_three: Path,
+    serve: Callable[..., Visitor],
+    scoring_of: Callable[[], Any],
+    rows: Callable[..., Any],
+) -> None:
+    page = open_page(serve(scoring_of(), burst_of_three), pictures=False)
+    wait_for(page, ".given", "one of 3")
+    page.route("**/api/order", lambda route: route.fulfill(status=500, body='{"error": "the disk is full"}'))
+
+    page.keyboard.press("k")
+    wait_for(page, "#status", "stored, but the burst is in its former order: the disk is full")
+    assert "marked keep" in focused(page)
+    assert rows("SELECT mark FROM marks") == [("keep",)]
+    page.unroute("**/api/order")
+    page.keyboard.press("Control+z")
+
+    wait_for(page, "#status", "0.jpg unmarked again")
+    assert rows("SELECT mark FROM marks") == []
 
 
 def test_one_key_leads_to_the_threshold_another_to_the_filters_and_escape_back(

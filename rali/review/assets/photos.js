@@ -120,13 +120,13 @@ export class Photos extends EventTarget {
     this.tellOf([id]);
     try {
       await this.store([[id, mark]]);
-      await this.putInOrder(id);
     } catch (error) {
       this.done = this.done.filter((each) => each !== step);
       this.set("mark", id, before);
       this.tellOf([id]);
       throw error;
     }
+    await this.putInOrder(id);
   }
 
   nameOf(id) { return this.name[this.placeOf.get(id)] ?? ""; }
@@ -152,7 +152,12 @@ export class Photos extends EventTarget {
     const at = this.placeOf.get(id);
     const group = at === undefined ? null : this.groupOf(at);
     if (!group || group.whole) return;
-    const order = await this.inTurn(() => tell("/api/order", { photos: group.photos }));
+    let order;
+    try {
+      order = await this.inTurn(() => tell("/api/order", { photos: group.photos }));
+    } catch (error) {
+      throw new Error(`This is stored, but the burst is in its former order: ${error.message}`);
+    }
     if (order.length === group.photos.length) group.photos = order;
     this.tellOf(order);
   }
