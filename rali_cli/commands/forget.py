@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rali.config import load_settings
+from rali.errors import PathError
 from rali_cli import options
 from rali_cli.answering import open_catalog
 
@@ -17,4 +18,6 @@ def forget(paths: options.Paths, db: options.Db = None) -> None:
 
     with open_catalog(load_settings({"db": db}).db) as catalog:
         count = catalog.forget(scope_of(paths))
+    if not count:
+        raise PathError("no photo there is in rankings: there is nothing to forget")
     render.console().print(f"{count:,} {'photo' if count == 1 else 'photos'} left out of rankings; scores are kept.")

@@ -86,8 +86,10 @@ def verify(
 
     The fastest that is good enough is used from then on.
     """
+    from rali.model.choice import best_way, remembered
     from rali.model.registry import find_model
     from rali.model.verify import is_sound, verify_model
+    from rali.model.ways import asked_way
     from rali.sample import sample_pixels
     from rali_cli import render
 
@@ -105,6 +107,8 @@ def verify(
             out.print(_verified_line(result, "BAD" if not is_sound(result) else result.verdict), soft_wrap=True)
     if as_json:
         render.print_json({"results": [_verified_json(result) for result in results]})
+    elif asked_way(settings) is None:
+        out.print(f"Taken from now on: {best_way(found, settings, remembered(found))}")
     if not all(map(is_sound, results)):
         render.notice("rali: float32 is wrong on this machine: do not trust its scores; run: rali doctor")
         raise typer.Exit(ExitCode.ERROR)

@@ -35,7 +35,9 @@ def test_an_imported_model_is_listed_described_verified_chosen_and_removed(relea
     assert described["precision"] == "float32"
     assert described["parameters"] > 1000
     verified = run("verify", "tiny-rali")
-    ways = [line.split()[:3] for line in verified.splitlines()[2:]]
+    *rows, taken = verified.splitlines()[2:]
+    ways = [line.split()[:3] for line in rows]
+    assert taken.startswith("Taken from now on: ")
     assert ways[:3] == [["torch", "cpu", precision] for precision in ("float32", "float16", "bfloat16")]
     assert run("default", "tiny-rali").strip() == "tiny-rali"
     listed = json.loads(run("list", "--json"))
