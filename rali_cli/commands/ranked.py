@@ -180,4 +180,6 @@ def _show_ranked(
             out.print(f"{ranking.scored:,} scored photos, {len(ranking.failed):,} failed; {len(shown):,} shown")
             out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}")
             if ranking.unscored:
-                out.print(f"{ranking.unscored:,} photos have no score by this model and recipe yet: rali score")
+                verb = "has" if ranking.unscored == 1 else "have"
+                unscored = render.counted(ranking.unscored, "photo")
+                out.print(f"{unscored} {verb} no score by this model and recipe yet: rali score")

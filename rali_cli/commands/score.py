@@ -149,7 +149,8 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
         render.notice(f"Not readable: {render.short_path(path)} ({reason})")
     rate = f", {_rate(run):.1f} photos/s" if run.scored else ""
     out.print(
-        f"{run.found:,} photos: {len(run.scored):,} scored, {run.cached:,} cached, {len(ranking.failed):,} failed{rate}"
+        f"{render.counted(run.found, 'photo')}: {len(run.scored):,} scored, {run.cached:,} cached, "
+        f"{len(ranking.failed):,} failed{rate}"
     )
     out.print(f"Model {scoring.model_name} ({scoring.model_id}), recipe {scoring.recipe}")
     out.print(f"Scores: {run.info.score_meaning}")
@@ -163,7 +164,9 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
         out.print(f"Other files, left alone: {kinds}{more}")
     if run.interrupted:
         left = run.found - len(run.scored) - run.cached - run.failed
-        render.notice(f"Interrupted, {left:,} photos to go: what was scored is stored; run it again to go on.")
+        render.notice(
+            f"Interrupted, {render.counted(left, 'photo')} to go: what was scored is stored; run it again to go on."
+        )
 
 
 def _rate(run: Run) -> float:
