@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
 
 from rali.catalog.catalog import Catalog
 from rali.catalog.embeddings import embeddings_of
 from rali.catalog.records import Scoring
-from rali.catalog.rows import IDS_AT_ONCE
+from rali.catalog.rows import cut
 from rali.listing import RankedPhoto
 from rali.model.registry import find_by_id
 from rali.model.words import Description, Words, read_words
@@ -32,13 +31,13 @@ def explain(
     """
     info = find_by_id(scoring.model_id, model, scoring.model_name)
     words = None if info is None else read_words(info)
-    return iter(photos) if words is None else _described(catalog, scoring, iter(photos), words)
+    return iter(photos) if words is None else _described(catalog, scoring, photos, words)
 
 
 def _described(
-    catalog: Catalog, scoring: Scoring, photos: Iterator[RankedPhoto], words: Words
+    catalog: Catalog, scoring: Scoring, photos: Iterable[RankedPhoto], words: Words
 ) -> Iterator[RankedPhoto]:
-    while some := list(islice(photos, IDS_AT_ONCE)):
+    for some in cut(photos):
         whys: dict[int, Description | None] = {}
         scored = [photo.record.photo_id for photo in some if photo.record.score is not None]
         for ids, embeddings in embeddings_of(catalog, scored, scoring, components=words.components):

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 from rali.catalog.catalog import Catalog
-from rali.catalog.rows import now_text, signed, unsigned
+from rali.catalog.rows import cut, now_text, signed, unsigned
 
 Mode = Literal["move", "copy", "hardlink"]
 
@@ -273,9 +273,7 @@ class Journal:
     def away(self, paths: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Return, of those paths whose file a run has in its quarantine, the run's name and where the file lies."""
         found: dict[str, tuple[str, str]] = {}
-        sources = [os.fsencode(path) for path in paths]
-        for start in range(0, len(sources), 500):
-            chunk = sources[start : start + 500]
+        for chunk in cut(map(os.fsencode, paths)):
             rows = self._rows(
                 f"""
                 SELECT m.source, r.name, m.destination FROM moves m JOIN runs r ON r.id = m.run_id

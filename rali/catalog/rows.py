@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rali.catalog.records import Outcome, PhotoRecord
 from rali.errors import FailureKind
@@ -24,13 +24,19 @@ TRANSIENT_FAILURES = frozenset({FailureKind.VANISHED, FailureKind.UNREADABLE, Fa
 _OUT_OF_REACH = TRANSIENT_FAILURES - {FailureKind.CHANGED}
 _WORD = (1 << 64) - 1
 _SIGN = 1 << 63
+Value = TypeVar("Value")
 IDS_AT_ONCE = 900  # below SQLite's limit of 999 variables in old builds, and a megabyte of vectors
 
 
 def chunks(ids: Iterable[int]) -> Iterator[list[int]]:
-    """Cut row ids into lists that one question can name; no more ids are taken than are asked for."""
-    rest = iter(ids)
-    while chunk := [int(row_id) for row_id in islice(rest, IDS_AT_ONCE)]:
+    """Cut row ids, NumPy's too, into lists that one question can name; no more ids are taken than are asked for."""
+    return cut(map(int, ids))
+
+
+def cut(values: Iterable[Value]) -> Iterator[list[Value]]:
+    """Cut anything into lists, of each of which one question can name all; no more is taken than is asked for."""
+    rest = iter(values)
+    while chunk := list(islice(rest, IDS_AT_ONCE)):
         yield chunk
 
 

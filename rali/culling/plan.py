@@ -283,7 +283,7 @@ def _numbered(wholes: Iterable[Whole], planned: list[Going]) -> list[PlannedShot
     found: list[PlannedShot] = []
     for shot, picks in planned:
         group = next((number[pick.photo.photo_id] for pick in picks if pick.photo.photo_id in number), None)
-        found.append(replace(shot, group=group))
+        found.append(shot if group is None else replace(shot, group=group))
     return found
 
 
