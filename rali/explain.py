@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from rali.catalog.catalog import Catalog
 from rali.catalog.embeddings import embeddings_of
 from rali.catalog.records import Scoring
@@ -37,10 +39,12 @@ def explain(
 def _described(
     catalog: Catalog, scoring: Scoring, photos: Iterable[RankedPhoto], words: Words
 ) -> Iterator[RankedPhoto]:
+    scale = scoring.score_high - scoring.score_low
     for some in cut(photos):
         whys: dict[int, Description | None] = {}
-        scored = [photo.record.photo_id for photo in some if photo.record.score is not None]
-        for ids, embeddings in embeddings_of(catalog, scored, scoring, components=words.components):
-            whys.update(zip(ids, words.describe(embeddings), strict=True))
+        scores = {photo.record.photo_id: photo.record.score for photo in some if photo.record.score is not None}
+        for ids, embeddings in embeddings_of(catalog, list(scores), scoring, components=words.components):
+            shares = (np.array([scores[number] for number in ids]) - scoring.score_low) / scale
+            whys.update(zip(ids, words.describe(embeddings, shares), strict=True))
         for photo in some:
             yield replace(photo, why=whys.get(photo.record.photo_id))

@@ -191,17 +191,17 @@ def why(model: Model, words: Words, rated: Rated) -> Iterator[Figure]:
         level = levels[kind][int(rng.integers(len(levels[kind])))]
         families.append(str(family_of(kind, level)))
         pictures.append(distort(smaller(picture, LEVEL_VIEW_PX), kind, level, rng))
-    embeddings = model.run(pictures).embeddings
+    ruined = model.run(pictures)
     faults = [at for at, family in enumerate(words.families) if family != FINE]
     forced = replace(
         words,
         texts=[words.texts[at] for at in faults],
         families=[words.families[at] for at in faults],
         vectors=words.vectors[faults],
-        least_margin=0.0,
+        least_margin=[(0.0, 0.0)],
     )
     said, made_to_say = (
-        np.array([each.family if each else "" for each in by.describe(embeddings)]) for by in (words, forced)
+        np.array([each.family if each else "" for each in model.describe(ruined, by)]) for by in (words, forced)
     )
     actual = np.array(families)
     yield Figure("why", "% right, where something is said", *_right(said, actual, said != ""), 70)
@@ -213,10 +213,13 @@ def why(model: Model, words: Words, rated: Rated) -> Iterator[Figure]:
         note = f"said of {(said[of] != '').sum()} of {of.sum()}; {_share(made_to_say[of] == family):.0f} if it must"
         note += "".join(f"; {name} {count}" for name, count in instead)
         yield Figure("why", f"{family}: % right", *_right(said, actual, of & (said != "")), note=note)
-    good = words.describe(model.run(rated.best(0.25)).embeddings)
-    told = Counter(each.family for each in good if each)
-    note = ", ".join(f"{name} {count}" for name, count in told.most_common())
-    yield Figure("why", "% of good photos with a fault named", 100 * told.total() / len(good), len(good), note=note)
+    best, worst = model.run(rated.best(0.25)), model.run(rated.worst(0.25))
+    for which, photos in (("good", best), ("bad", worst)):
+        said_of = model.describe(photos, words)
+        told = Counter(each.family for each in said_of if each)
+        note = ", ".join(f"{name} {count}" for name, count in told.most_common())
+        share = 100 * told.total() / len(said_of)
+        yield Figure("why", f"% of {which} photos with a fault named", share, len(said_of), note=note)
 
 
 def _right(said: NDArray[np.str_], actual: NDArray[np.str_], of: NDArray[np.bool_]) -> tuple[float | None, int]:

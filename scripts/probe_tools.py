@@ -15,7 +15,7 @@ from rali.config import Settings
 from rali.errors import PhotoError
 from rali.evaluate import LabelledImage, read_labels
 from rali.model.scorer import Scorer, Scores
-from rali.model.words import Words
+from rali.model.words import Description, Words
 from rali.photos.decode import decode
 from rali.photos.photo import display_path
 from rali.training.colour import Floats, Pixels
@@ -86,9 +86,16 @@ class Model:
 
     def score(self, pictures: Iterable[Pixels]) -> Points:
         """Score pictures of any size, on a scale of 0 to 100: [B]."""
+        return 100 * self._shares(self.run(pictures))
+
+    def describe(self, scored: Scores, words: Words) -> list[Description | None]:
+        """Say what is wrong with pictures that were run."""
+        return words.describe(scored.embeddings, self._shares(scored))
+
+    def _shares(self, scored: Scores) -> Points:
         low, high = self.scorer.info.score_low, self.scorer.info.score_high
-        points: Points = (self.run(pictures).scores - low) / (high - low) * 100
-        return points
+        shares: Points = (scored.scores - low) / (high - low)
+        return shares
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,10 @@ class Rated:
     def best(self, share: float) -> list[Pixels]:
         """Return the photos that people like best."""
         return [self.pictures[at] for at in np.argsort(-self.human, kind="stable")[: int(len(self.human) * share)]]
+
+    def worst(self, share: float) -> list[Pixels]:
+        """Return the photos that people like least."""
+        return [self.pictures[at] for at in np.argsort(self.human, kind="stable")[: int(len(self.human) * share)]]
 
 
 # --- photos -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ take no part in a score, so the tensors are read here, by numpy alone, and kept 
 
 In the header's JSON: ``"words": {"descriptions": [{"text", "family"}, ...], "least_margin"}``, and two tensors of
 float16 or float32: ``words.projection`` [T, D] and ``words.vectors`` [M, T], a row a description and in their order.
+``least_margin`` is a number, or points [score, margin] with lines between them, scores as shares of the model's scale:
+of a photo that scores low a fault may be named on less evidence than of one that scores high.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,22 +56,27 @@ class Words:
         texts, families: of the descriptions [M].
         projection: float32 [T, D], from the compressed embedding to the shared space.
         vectors: float32 [M, T], of unit length.
-        least_margin: a description that wins by less is not said.
+        least_margin: a description that wins by less is not said; points (score 0 to 1, margin), by rising score.
     """
 
     texts: Sequence[str]
     families: Sequence[str]
     projection: NDArray[np.float32]
     vectors: NDArray[np.float32]
-    least_margin: float
+    least_margin: Sequence[tuple[float, float]]
 
     @property
     def components(self) -> int:
         """D, the length of the embeddings that can be described."""
         return int(self.projection.shape[1])
 
-    def describe(self, embeddings: NDArray[np.float16]) -> list[Description | None]:
-        """Describe photos by their compressed embeddings [N, D]; None for one that is fine, or that it is unsure of."""
+    def describe(self, embeddings: NDArray[np.float16], scores: NDArray[np.float64]) -> list[Description | None]:
+        """Describe photos; None for one that is fine, or that it is unsure of.
+
+        Args:
+            embeddings: compressed [N, D].
+            scores: as shares of the model's scale, 0 to 1 [N].
+        """
         with np.errstate(over="ignore", invalid="ignore"):
             projected = embeddings.astype(np.float32) @ self.projection.T  # [N, T]
             lengths = np.linalg.norm(projected, axis=1, keepdims=True)  # [N, 1]
@@ -78,7 +86,8 @@ class Words:
         kinds = np.unique(self.families, return_inverse=True)[1]  # [M]
         rivals = np.where(kinds == kinds[nearest][:, None], -np.inf, cosines).max(axis=1)  # [N]
         margins = cosines.max(axis=1) - rivals  # [N]
-        sure = usable[:, 0] & (margins > 0) & (margins >= self.least_margin)
+        at_scores, least = zip(*self.least_margin, strict=True)
+        sure = usable[:, 0] & (margins > 0) & (margins >= np.interp(scores, at_scores, least))
         return [
             Description(self.texts[at], self.families[at], float(margin))
             if known and self.families[at] != FINE
@@ -132,13 +141,16 @@ def _checked(
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)  # [M, 1]
     if not (np.isfinite(projection).all() and np.isfinite(lengths).all() and (lengths > 0).all()):
         raise ValueError("its vectors are not all finite and longer than nothing")
-    least_margin = float(header["least_margin"])
-    if not 0 <= least_margin <= 2:  # the cosines of two descriptions differ by no more
-        raise ValueError(f"a least margin of {least_margin} means nothing")
+    given = header["least_margin"]
+    points = [(float(score), float(margin)) for score, margin in (given if isinstance(given, list) else [(0.0, given)])]
+    in_order = all(one < other for (one, _), (other, _) in pairwise(points))
+    # The cosines of two descriptions differ by 2 at most.
+    if not points or not in_order or not all(0 <= score <= 1 and 0 <= margin <= 2 for score, margin in points):
+        raise ValueError(f"a least margin of {given} means nothing")
     return Words(
         [display_path(text) for text in texts],
         families,
         projection,
         (vectors / lengths).astype(np.float32),
-        least_margin,
+        points,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,13 @@ def embedding(*numbers: float) -> NDArray[np.float16]:
     return np.array([[*numbers, *[0.0] * (6 - len(numbers))]], dtype=np.float16)
 
 
-def said(words: Words, *numbers: float) -> str | None:
-    (description,) = words.describe(embedding(*numbers))
+def said(words: Words, *numbers: float, score: float = 0.5) -> str | None:
+    (description,) = words.describe(embedding(*numbers), np.array([score]))
     return None if description is None else description.text
 
 
 def test_the_nearest_description_is_said_with_its_family_and_margin(words: Words) -> None:
-    (description,) = words.describe(embedding(30.0, 0.0, 3.0))
+    (description,) = words.describe(embedding(30.0, 0.0, 3.0), np.array([0.5]))
 
     assert description is not None
     assert (description.text, description.family) == ("motion blur, strong", "motion blur")
@@ -59,6 +60,16 @@ def test_nothing_is_said_where_two_families_are_about_as_near(words: Words) -> N
     assert said(words, 1.0, 0.0, 1.0) is None
 
 
+def test_less_evidence_is_enough_for_a_photo_that_scores_low(words: Words) -> None:
+    by_score = replace(words, least_margin=[(0.4, 0.1), (0.6, 0.5)])
+
+    assert said(by_score, 1.0, 0.0, 0.8, score=0.1) == "motion blur, strong"  # by 0.16
+    assert said(by_score, 1.0, 0.0, 0.8, score=0.4) == "motion blur, strong"
+    assert said(by_score, 1.0, 0.0, 0.8, score=0.5) is None
+    assert said(by_score, 1.0, 0.0, 0.8, score=1.0) is None
+    assert said(by_score, 1.0, 0.0, 0.3, score=0.5) == "motion blur, strong"  # by 0.67
+
+
 def test_nothing_is_said_of_a_photo_that_is_fine(words: Words) -> None:
     assert said(words, 0.0, 0.0, 0.0, 1.0) is None
     assert said(words, 0.0, 0.0, 1.0, 0.95) is None
@@ -72,10 +83,10 @@ def test_nothing_is_said_of_an_embedding_that_points_nowhere(words: Words, numbe
 def test_each_photo_of_a_batch_has_its_own_description(words: Words) -> None:
     batch = np.concatenate([embedding(0, 0, 5.0), embedding(np.inf), embedding(5.0), embedding(0, 0, 0, 5.0)])
 
-    found = words.describe(batch)
+    found = words.describe(batch, np.full(4, 0.5))
 
     assert [None if one is None else one.text for one in found] == ["underexposed", None, "motion blur, strong", None]
-    assert words.describe(batch[:0]) == []
+    assert words.describe(batch[:0], np.zeros(0)) == []
 
 
 def test_a_bundle_without_words_has_none(tiny_bundle: Path) -> None:
@@ -108,7 +119,7 @@ def test_half_precision_says_the_same(tmp_path: Path, bundle: Path, words: Words
 
     halved = read_words(read_info(write_changed(bundle, tmp_path / "half.safetensors", halve)))
     assert halved is not None
-    (in_half,), (in_full,) = (found.describe(embedding(0.1, 0.0, 1.0)) for found in (halved, words))
+    (in_half,), (in_full,) = (found.describe(embedding(0.1, 0.0, 1.0), np.array([0.5])) for found in (halved, words))
 
     assert in_half is not None
     assert in_full is not None
@@ -148,6 +159,11 @@ def test_a_text_cannot_act_on_the_terminal(tmp_path: Path, bundle: Path) -> None
         (lambda header, _: header["words"].update(least_margin=None), "TypeError"),
         (lambda header, _: header["words"].update(least_margin=float("nan")), "nan means nothing"),
         (lambda header, _: header["words"].update(least_margin=-0.1), "means nothing"),
+        (lambda header, _: header["words"].update(least_margin=[]), "means nothing"),
+        (lambda header, _: header["words"].update(least_margin=[[0.5, 0.1], [0.5, 0.2]]), "means nothing"),
+        (lambda header, _: header["words"].update(least_margin=[[0.5, 3.0]]), "means nothing"),
+        (lambda header, _: header["words"].update(least_margin=[[1.5, 0.1]]), "means nothing"),
+        (lambda header, _: header["words"].update(least_margin=[0.5]), "TypeError"),
         (lambda header, _: header["words"]["descriptions"].pop(), "for 3 descriptions"),
         (lambda header, _: header["words"]["descriptions"][0].pop("family"), "family"),
         (lambda header, _: header["words"]["descriptions"][0].update(text=""), "no text"),

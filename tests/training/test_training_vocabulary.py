@@ -34,8 +34,8 @@ def test_new_pictures_get_the_description_of_their_kind():
     said = rng.integers(0, 4, 400)
     z = (centres[said] + rng.normal(size=(400, 12))).astype(np.float32)
     projection = fit_projection(z[:300], said[:300], vectors, seed=0)
-    words = Words(TEXTS, FAMILIES, projection, vectors, 0.05)
-    found = words.describe(z[300:].astype(np.float16))
+    words = Words(TEXTS, FAMILIES, projection, vectors, [(0.0, 0.05)])
+    found = words.describe(z[300:].astype(np.float16), np.full(100, 0.5))
     right = [
         (each is None and FAMILIES[truth] == FINE) or (each is not None and each.family == FAMILIES[truth])
         for each, truth in zip(found, said[300:], strict=True)
