@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
+from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,14 +15,14 @@ from PIL import Image
 
 from rali.model.preprocess import Preprocessing
 from rali.training.distortions import KINDS, Family, distort
-from rali.training.faults import compress, expose, moved
+from rali.training.faults import compress, expose, moved, worsened
 from rali.training.words import DESCRIPTIONS, NOTHING_WRONG, Description, Strength, description_of
 
 SEED = 2510
-# TensorFlow's normalisation (x - 127) / 128 of the original weights, on pixels in 0 to 1. The middle of a picture of
-# 512 pixels costs what all of it would at 384 and tells more: SRCC 0.849, not 0.841 (kernel regression, ten folds of
-# all 929).
-PREPROCESSING = Preprocessing(512, 384, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+# TensorFlow's normalisation (x - 127) / 128 of the original weights, on pixels in 0 to 1. Kernel regression on what the
+# ImageNet weights make of all 929, in ten folds: SRCC 0.841 for all of the photo at 384 px, 0.849 for the middle 384 of
+# 512, 0.853 for the middle 448.
+PREPROCESSING = Preprocessing(512, 448, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 PRISTINE_KADID_MEAN = 4.6  # what KADID's raters give distortions that nobody sees
 WORST_SCORE = 5.0
@@ -30,6 +31,7 @@ CROP_WEIGHT = 0.5
 GREY_WEIGHT = 0.5
 TWIN_WEIGHT = 0.4
 RUINED_WEIGHT = 0.1  # 0.3 costs 0.01 SRCC on photos that nobody ruined
+LADDERS = 2  # of each photo: a fault, and more of it
 BLANK_FRAMES = 60
 BLANK_SCORE = 8.0
 # Photographers' own faults, which KADID's curves in sRGB hardly are: stops, what is left of the quality, and in words.
@@ -47,14 +49,32 @@ EXPOSED_SHARE = 0.2  # of the ruined copies
 Pixels = NDArray[np.uint8]
 
 
+class Role(IntEnum):
+    """What a view is to its photo."""
+
+    NATURAL = 0  # the photo as it is, mirrored, a part of it, or without colour: as good
+    TWIN = 1  # saved again, or moved by part of a pixel: as good, to the point
+    RUINED = 2  # by a fault of which KADID's raters tell what it costs
+    BLANK = 3  # an empty frame, no photo's
+    WEAK = 4  # the photo with a fault, and ...
+    STRONG = 5  # ... with more of it: nobody knows the scores, but they fall
+
+
+AS_GOOD = (Role.NATURAL, Role.TWIN)
+
+
 class View(NamedTuple):
-    """A picture [H, W, 3], its score, its weight in the loss, its photo's number, and what is wrong if known."""
+    """A picture [H, W, 3], its score, its weight in the loss, its photo's number and role, and what is wrong if known.
+
+    Steps of ladders have a score and a weight of 0.
+    """
 
     pixels: Pixels
     score: float
     weight: float
     photo: int
-    said: Description | None
+    role: Role
+    said: Description | None = None
 
 
 def read_scores(path: Path) -> list[tuple[Path, float]]:
@@ -63,7 +83,7 @@ def read_scores(path: Path) -> list[tuple[Path, float]]:
 
 
 def seen(image: Image.Image) -> Pixels:
-    """Return what the model sees of ``image``: uint8 [384, 384, 3]."""
+    """Return what the model sees of ``image``: uint8 [448, 448, 3]."""
     return PREPROCESSING.crop(PREPROCESSING.resize(image))
 
 
@@ -75,7 +95,9 @@ def kept_shares(kadid: Path) -> dict[tuple[str, int], float]:
 
 
 def training_views(scored: list[tuple[Path, float]], kept: Mapping[tuple[str, int], float]) -> Iterator[View]:
-    """Yield each photo as it is, mirrored, in crops, without colour, changed as nobody sees, and ruined; blank frames.
+    """Yield each photo as it is, mirrored, in parts, without colour, changed as nobody sees, ruined, and ever worse.
+
+    At the end come blank frames.
 
     The ruined copies teach what this data set hardly shows. KADID-10k says how much of its quality a pristine photo
     keeps under a distortion; any photo is taken to keep the same share of what it has above WORST_SCORE.
@@ -86,29 +108,33 @@ def training_views(scored: list[tuple[Path, float]], kept: Mapping[tuple[str, in
         image = Image.open(path).convert("RGB")
         whole = seen(image)
         fine = NOTHING_WRONG if score >= good else None
-        yield View(whole, score, 1.0, number, fine)
-        yield View(whole[:, ::-1], score, 1.0, number, fine)
+        yield View(whole, score, 1.0, number, Role.NATURAL, fine)
+        yield View(whole[:, ::-1], score, 1.0, number, Role.NATURAL, fine)
         for mirrored in (False, True):
             side = round(min(image.size) * rng.uniform(0.8, 1.0))
             left, top = (int(rng.integers(0, length - side + 1)) for length in image.size)
             part = seen(image.crop((left, top, left + side, top + side)))
-            yield View(part[:, ::-1] if mirrored else part, score, CROP_WEIGHT, number, None)
+            yield View(part[:, ::-1] if mirrored else part, score, CROP_WEIGHT, number, Role.NATURAL)
         # Photos without colour are few in the data set, and none the worse for it.
-        yield View(seen(image.convert("L").convert("RGB")), score, GREY_WEIGHT, number, fine)
-        yield from (View(twin, score, TWIN_WEIGHT, number, None) for twin in _twins(np.asarray(image), rng))
+        yield View(seen(image.convert("L").convert("RGB")), score, GREY_WEIGHT, number, Role.NATURAL, fine)
+        yield from (View(twin, score, TWIN_WEIGHT, number, Role.TWIN) for twin in _twins(np.asarray(image), rng))
         for _ in range(RUINED_COPIES):
             yield _ruined(whole, score, number, kept, rng)
+        for _ in range(LADDERS):
+            weak, strong = worsened(whole, rng)
+            yield View(weak, 0.0, 0.0, number, Role.WEAK)
+            yield View(strong, 0.0, 0.0, number, Role.STRONG)
     for number in range(BLANK_FRAMES):  # lens caps and blown skies: no photo of the data set is that empty
         colour = rng.integers(0, 256, 3) if number % 2 else np.full(3, 255 * number // (BLANK_FRAMES - 2))
-        grain = rng.normal(0, rng.choice([0, 1, 4]), (384, 384, 3))
+        grain = rng.normal(0, rng.choice([0, 1, 4]), (PREPROCESSING.crop_px, PREPROCESSING.crop_px, 3))
         blank = (colour + grain).clip(0, 255).astype(np.uint8)
-        yield View(blank, BLANK_SCORE, RUINED_WEIGHT, len(scored) + number, None)
+        yield View(blank, BLANK_SCORE, RUINED_WEIGHT, len(scored) + number, Role.BLANK)
 
 
 def plain_views(scored: list[tuple[Path, float]]) -> Iterator[View]:
     """Yield each photo as it is."""
     for number, (path, score) in enumerate(scored):
-        yield View(seen(Image.open(path).convert("RGB")), score, 1.0, number, None)
+        yield View(seen(Image.open(path).convert("RGB")), score, 1.0, number, Role.NATURAL)
 
 
 def _twins(picture: Pixels, rng: np.random.Generator) -> Iterator[Pixels]:
@@ -124,11 +150,13 @@ def _ruined(
     if rng.random() < EXPOSED_SHARE:
         stops, share, family, strength = EXPOSURES[int(rng.integers(len(EXPOSURES)))]
         pixels = expose(whole, stops + rng.uniform(-0.4, 0.4))
-        said = next(each for each in DESCRIPTIONS if (each.family, each.strength) == (family, strength))
+        said: Description | None = next(
+            each for each in DESCRIPTIONS if (each.family, each.strength) == (family, strength)
+        )
     else:
         kind, level = str(rng.choice(list(KINDS))), int(rng.integers(1, 6))
         pixels, share, known = distort(whole, kind, level, rng), kept[kind, level], description_of(kind, level)
-        if known is None or known == NOTHING_WRONG:  # nobody sees it, or rali has no words for it
-            return View(pixels, WORST_SCORE + (score - WORST_SCORE) * share, RUINED_WEIGHT, number, None)
-        said = known
-    return View(pixels, WORST_SCORE + (score - WORST_SCORE) * share, RUINED_WEIGHT, number, said)
+        said = (
+            None if known == NOTHING_WRONG else known
+        )  # a ruined copy is no example of a photo without faults, seen or not
+    return View(pixels, WORST_SCORE + (score - WORST_SCORE) * share, RUINED_WEIGHT, number, Role.RUINED, said)

@@ -181,7 +181,7 @@ def spared(model: Model, rated: Rated) -> Iterator[Figure]:
 
 
 def why(model: Model, words: Words, rated: Rated) -> Iterator[Figure]:
-    """Ruin photos in ways that have a name, and count how often the model says that name."""
+    """Ruin photos in ways that have a name, and count how often the model says that name; then look at real faults."""
     rng = np.random.default_rng(SEED)
     levels = {kind: [level for level in LEVELS if family_of(kind, level)] for kind in KINDS}
     named = [kind for kind in KINDS if levels[kind]]
@@ -213,13 +213,11 @@ def why(model: Model, words: Words, rated: Rated) -> Iterator[Figure]:
         note = f"said of {(said[of] != '').sum()} of {of.sum()}; {_share(made_to_say[of] == family):.0f} if it must"
         note += "".join(f"; {name} {count}" for name, count in instead)
         yield Figure("why", f"{family}: % right", *_right(said, actual, of & (said != "")), note=note)
-    best, worst = model.run(rated.best(0.25)), model.run(rated.worst(0.25))
-    for which, photos in (("good", best), ("bad", worst)):
-        said_of = model.describe(photos, words)
-        told = Counter(each.family for each in said_of if each)
+    for which, photos in (("best", rated.best(0.25)), ("worst", rated.worst(0.25))):
+        told = Counter(each.family for each in model.describe(model.run(photos), words) if each)
         note = ", ".join(f"{name} {count}" for name, count in told.most_common())
-        share = 100 * told.total() / len(said_of)
-        yield Figure("why", f"% of {which} photos with a fault named", share, len(said_of), note=note)
+        share = 100 * told.total() / len(photos)
+        yield Figure("why", f"% of the {which} photos with a fault named", share, len(photos), note=note)
 
 
 def _right(said: NDArray[np.str_], actual: NDArray[np.str_], of: NDArray[np.bool_]) -> tuple[float | None, int]:

@@ -89,12 +89,13 @@ class Model:
         return 100 * self._shares(self.run(pictures))
 
     def describe(self, scored: Scores, words: Words) -> list[Description | None]:
-        """Say what is wrong with pictures that were run."""
+        """Say what is wrong with pictures that were run, in ``words``: the model's own, or changed ones."""
         return words.describe(scored.embeddings, self._shares(scored))
 
-    def _shares(self, scored: Scores) -> Points:
+    def _shares(self, scored: Scores) -> NDArray[np.float64]:
+        """Return scores as shares of the model's scale, 0 to 1: [B]."""
         low, high = self.scorer.info.score_low, self.scorer.info.score_high
-        shares: Points = (scored.scores - low) / (high - low)
+        shares: NDArray[np.float64] = (scored.scores - low) / (high - low)
         return shares
 
 

@@ -5,8 +5,9 @@ take no part in a score, so the tensors are read here, by numpy alone, and kept 
 
 In the header's JSON: ``"words": {"descriptions": [{"text", "family"}, ...], "least_margin"}``, and two tensors of
 float16 or float32: ``words.projection`` [T, D] and ``words.vectors`` [M, T], a row a description and in their order.
-``least_margin`` is a number, or points [score, margin] with lines between them, scores as shares of the model's scale:
-of a photo that scores low a fault may be named on less evidence than of one that scores high.
+``least_margin`` is a number, or points [score, margin] by rising score, with lines between them and level before the
+first and after the last; scores are shares of the model's scale. So a photo that scores low can have its fault named on
+less evidence than one that scores high.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ def _checked(
     if not (np.isfinite(projection).all() and np.isfinite(lengths).all() and (lengths > 0).all()):
         raise ValueError("its vectors are not all finite and longer than nothing")
     given = header["least_margin"]
-    points = [(float(score), float(margin)) for score, margin in (given if isinstance(given, list) else [(0.0, given)])]
+    pairs = given if isinstance(given, list) else [(0.0, given)]  # a number is for all scores
+    points = [(float(score), float(margin)) for score, margin in pairs]
     in_order = all(one < other for (one, _), (other, _) in pairwise(points))
     # The cosines of two descriptions differ by 2 at most.
     if not points or not in_order or not all(0 <= score <= 1 and 0 <= margin <= 2 for score, margin in points):

@@ -2,7 +2,7 @@
 
 Levels are those of the published data set (H. Lin, V. Hosu and D. Saupe, "KADID-10k: A Large-scale Artificially
 Distorted IQA Database", QoMEX 2019), whose pictures are 512 x 384: a blur of so many pixels means the same on ours of
-384 x 384, and counts of patches are scaled by the area. Where a few lines can only come near, the function says so.
+384 or 448 px, and counts of patches are scaled by the area. Where a few lines can only come near, the function says so.
 How much people mind each one at each level is in ``kadid_means.csv``; ``Kind.visible`` sums it up.
 """
 

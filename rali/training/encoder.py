@@ -225,6 +225,19 @@ def between(start: Network, tuned: nn.Module, alpha: float) -> Network:
     return found
 
 
+def averaged(networks: Sequence[Network]) -> Network:
+    """Return a network with the mean weights of ``networks``, all trained from one start.
+
+    What chance made of each of them cancels out, as in a vote of all, for the cost of one (Wortsman et al., Model
+    Soups, ICML 2022).
+    """
+    found = copy.deepcopy(networks[0])
+    with torch.no_grad():
+        for weight, *others in zip(*(network.parameters() for network in (found, *networks[1:])), strict=True):
+            weight.copy_(torch.stack([weight, *others]).mean(dim=0))
+    return found
+
+
 def choose_alpha(
     start: tuple[nn.Module, RaliHead],
     tuned: tuple[nn.Module, RaliHead],

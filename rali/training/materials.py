@@ -63,7 +63,7 @@ class Materials:
 
     Args:
         folder: where they are remembered.
-        with_pixels: keep the pixels, too; 1.3 MB a photo at 384 x 384.
+        with_pixels: keep the pixels, too; 1.8 MB a photo at 448 x 448.
     """
 
     def __init__(

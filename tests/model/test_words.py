@@ -70,6 +70,16 @@ def test_less_evidence_is_enough_for_a_photo_that_scores_low(words: Words) -> No
     assert said(by_score, 1.0, 0.0, 0.3, score=0.5) == "motion blur, strong"  # by 0.67
 
 
+def test_margins_by_score_are_read_from_the_bundle(tmp_path: Path, bundle: Path) -> None:
+    def change(header: dict[str, Any], _: dict[str, NDArray[Any]]) -> None:
+        header["words"]["least_margin"] = [[0.4, 0.1], [0.6, 0.5]]
+
+    found = read_words(read_info(write_changed(bundle, tmp_path / "by_score.safetensors", change)))
+
+    assert found is not None
+    assert found.least_margin == [(0.4, 0.1), (0.6, 0.5)]
+
+
 def test_nothing_is_said_of_a_photo_that_is_fine(words: Words) -> None:
     assert said(words, 0.0, 0.0, 0.0, 1.0) is None
     assert said(words, 0.0, 0.0, 1.0, 0.95) is None

@@ -13,6 +13,7 @@ from rali.model.preprocess import Preprocessing
 from rali.training.compress import Compression, compress
 from rali.training.encoder import (
     EncoderTuning,
+    averaged,
     between,
     choose_alpha,
     fine_tune_encoder,
@@ -239,6 +240,18 @@ def test_the_best_mixture_of_two_networks_is_found() -> None:
     assert list(errors) == [0.0, 0.5, 0.7, 1.0]
     assert low.weight.item() == 0
     assert between(low, high, 0.25).weight.item() == pytest.approx(0.25)
+
+
+def test_the_average_of_networks_is_that_of_their_weights_and_leaves_them_as_they_are() -> None:
+    networks = [torch.nn.Linear(2, 1) for _ in range(3)]
+    for number, network in enumerate(networks):
+        torch.nn.init.constant_(network.weight, [1.0, 2.0, 6.0][number])
+
+    found = averaged(networks)
+
+    assert found.weight.tolist() == [[3.0, 3.0]]
+    assert found.bias.item() == pytest.approx(np.mean([network.bias.item() for network in networks]))
+    assert [network.weight[0, 0].item() for network in networks] == [1.0, 2.0, 6.0]
 
 
 def test_what_a_bundle_keeps_of_an_encoder_is_the_same_in_bfloat16_and_however_often_it_is_rounded() -> None:
