@@ -54,7 +54,7 @@ class Compression:
 
     @classmethod
     def suited_to(cls, photos: int, embedding: int) -> Compression:
-        """Choose sizes for so many rated ``photos``; from 750 on 128 components and 150 prototypes, about those of mini."""
+        """Choose sizes for so many rated ``photos``: from 750 on 128 components and 150 prototypes."""
         fifth = photos // 5
         return cls(
             components=max(2, min(128, fifth, embedding)),
