@@ -266,6 +266,10 @@ class Recipe:
         photos = [Image.open(path).convert("RGB") for path, _ in scored]
         scores = np.array([score for _, score in scored])
 
+        sentences = sentences_for(photos, scores, self._text)
+        self.log(f"align: {len(photos)} photos, {len(sentences.faults)} faults in words")
+        made_by = (scored, ALIGNMENT, ALIGNED, source_of(align_module), source_of(faults_module))
+
         def aligned(seed: int) -> nn.Module:
             def on_epoch(epoch: int, losses: Mapping[str, float]) -> None:
                 told = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
@@ -276,9 +280,6 @@ class Recipe:
                 checkpoint=self._kept("align", seed, *made_by), on_epoch=on_epoch,
             )  # fmt: skip
 
-        sentences = sentences_for(photos, scores, self._text)
-        self.log(f"align: {len(photos)} photos, {len(sentences.faults)} faults in words")
-        made_by = (scored, ALIGNMENT, ALIGNED, source_of(align_module), source_of(faults_module))
         return rounded(averaged([aligned(seed) for seed in ALIGNED_SEEDS]))
 
     def views(self, encoder: nn.Module, scored: Scored) -> Pictures:
@@ -291,9 +292,8 @@ class Recipe:
         path = self._kept("photos", scored, weights_id(encoder), ARCHITECTURE, PREPROCESSING)
         return embedded(encoder, ARCHITECTURE, lambda: plain_views(scored), path, self.log).views
 
-    def ship(self, scored: Scored, path: Path) -> None:
-        """Train on photos, and write the bundle."""
-        encoder = self.align(scored)
+    def ship(self, encoder: nn.Module, scored: Scored, path: Path) -> None:
+        """Train a head for an encoder that was aligned on the same photos, and write the bundle."""
         pictures = self.views(encoder, scored)
         head = fitted(COMPRESSION, STEPS, pictures)
         model = write(path, encoder, head, words_of(head, pictures, self._text))
@@ -302,9 +302,8 @@ class Recipe:
         known = pictures.views.embeddings[pictures.views.plain()[:50]]
         self.log(f"stored scores are off by {np.abs(stored - predictions(head, known)).max():.1e} points")
 
-    def measure(self, scored: Scored, held_out: Scored) -> None:
-        """Train on photos and tell how well that does on others; then the same without each of the stages."""
-        encoder = self.align(scored)
+    def measure(self, encoder: nn.Module, scored: Scored, held_out: Scored) -> None:
+        """Tell how well heads do on photos that neither they nor the aligned encoder saw, and without each stage."""
         train, val = self.views(encoder, scored), self.photos(encoder, held_out)
         frozen, frozen_val = self.views(self.plain, scored), self.photos(self.plain, held_out)
         rows = {
@@ -339,10 +338,12 @@ def main() -> None:
     torch.set_num_threads(2)
     scored, held_out = read_scores(options.data / "train.json"), read_scores(options.data / "val.json")
     recipe = Recipe(options.data / "kadid_means.csv", options.work)
-    recipe.measure(scored, held_out)
+    encoder = recipe.align(scored)
+    recipe.measure(encoder, scored, held_out)
     if options.held_out:
-        recipe.ship(scored, options.held_out)
-    recipe.ship([*scored, *held_out], options.output)
+        recipe.ship(encoder, scored, options.held_out)
+    everything = [*scored, *held_out]
+    recipe.ship(recipe.align(everything), everything, options.output)
 
 
 if __name__ == "__main__":

@@ -97,9 +97,8 @@ class OpenVinoEngine:
                 if at < len(pixels):
                     request.start_async({0: pixels[at : at + 1]})
         except RuntimeError as error:
-            for (
-                request
-            ) in self._requests:  # one still at work could not be started when it is tried with fewer pictures
+            # The batch is tried again with fewer pictures, and a request that is still at work cannot be started.
+            for request in self._requests:
                 with suppress(RuntimeError):
                     request.wait()
             raise _explained(error) from error
