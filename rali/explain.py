@@ -39,12 +39,11 @@ def explain(
 def _described(
     catalog: Catalog, scoring: Scoring, photos: Iterable[RankedPhoto], words: Words
 ) -> Iterator[RankedPhoto]:
-    scale = scoring.score_high - scoring.score_low
     for some in cut(photos):
         whys: dict[int, Description | None] = {}
         scores = {photo.record.photo_id: photo.record.score for photo in some if photo.record.score is not None}
         for ids, embeddings in embeddings_of(catalog, list(scores), scoring, components=words.components):
-            shares = (np.array([scores[number] for number in ids]) - scoring.score_low) / scale
+            shares = np.array([scoring.share(scores[number]) for number in ids])
             whys.update(zip(ids, words.describe(embeddings, shares), strict=True))
         for photo in some:
             yield replace(photo, why=whys.get(photo.record.photo_id))

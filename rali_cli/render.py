@@ -279,7 +279,7 @@ def histogram_lines(bins: Sequence[Bin], scoring: Scoring) -> list[Text]:
     lines = []
     for bar in reversed(bins):
         length = round(_BAR_WIDTH * bar.count / most)
-        line = Text(f"{_edge(bar.low, scoring):>6} to {_edge(bar.high, scoring):<6} ", style="dim")
+        line = Text(f"{scoring.edge_text(bar.low):>6} to {scoring.edge_text(bar.high):<6} ", style="dim")
         line.append(_BAR * max(length, 1 if bar.count else 0), style=_score_style((bar.low + bar.high) / 2, scoring))
         line.append(f" {bar.count:,}" if bar.count else "", style="default")
         lines.append(line)
@@ -288,24 +288,13 @@ def histogram_lines(bins: Sequence[Bin], scoring: Scoring) -> list[Text]:
 
 def score_text(score: float | None, scoring: Scoring) -> Text:
     """Show a score in its colour, or a dash."""
-    return Text("–" if score is None else format_score(score, scoring), style=_score_style(score, scoring))
-
-
-def format_score(score: float, scoring: Scoring) -> str:
-    """Show a score with as many digits as mean something on its scale."""
-    span = scoring.score_high - scoring.score_low
-    return f"{score:.1f}" if span >= 50 else f"{score:.3f}"
-
-
-def _edge(value: float, scoring: Scoring) -> str:
-    return f"{value:.0f}" if scoring.score_high - scoring.score_low >= 50 else f"{value:.2f}"
+    return Text("–" if score is None else scoring.text(score), style=_score_style(score, scoring))
 
 
 def _score_style(score: float | None, scoring: Scoring) -> str:
     if score is None:
         return "dim"
-    share = (score - scoring.score_low) / ((scoring.score_high - scoring.score_low) or 1)
-    return "red" if share < 0.4 else "yellow" if share < 0.6 else "green"
+    return ("red", "yellow", "green")[scoring.third(score)]
 
 
 def _with_companions(photo: RankedPhoto) -> str:

@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.text import Text
 
 from rali.watching.events import Backlog, Culled, Event, Failed, Gone, Held, Notice, Scored
-from rali_cli.render import console, format_score, score_text, with_companions
+from rali_cli.render import console, score_text, with_companions
 from rali_cli.watch_view import Tally, Watched, culled_in_words, in_words
 
 _SCORES_SHOWN = 8
@@ -150,15 +150,14 @@ class Board:
             counts.append(f", {backlog.failing:,} to try again", style="dim")
         lines = [first, counts]
         if self._watched.below is not None:
-            below = format_score(self._watched.below, self._watched.scoring)
+            below = self._watched.scoring.text(self._watched.below)
             lines.append(Text(f"Culls below {below}, {self._watched.grace_s:g} s after the score", style="dim"))
         return lines
 
     def _draw_row(self, row: _Row, width: int, *, plain: bool) -> Text:
         event, scoring = row.event, self._watched.scoring
-        share = (event.score - scoring.score_low) / ((scoring.score_high - scoring.score_low) or 1)
         room = max(4, min(24, width // 4))
-        length = max(1, round(room * min(1.0, max(0.0, share))))
+        length = max(1, round(room * min(1.0, max(0.0, scoring.share(event.score)))))
         score = score_text(event.score, scoring)
         line = Text()
         if width >= _NARROW:

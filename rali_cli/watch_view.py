@@ -39,7 +39,7 @@ from rali.errors import FailureKind
 from rali.photos.photo import display_path, shell_word
 from rali.watching.events import CaughtUp, Culled, Event, Failed, Gone, Held, Notice, Renamed, Scored
 from rali_cli.exit_codes import ExitCode
-from rali_cli.render import counted, format_score, model_json, with_companions
+from rali_cli.render import counted, model_json, with_companions
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Lines:
     def show(self, event: Event) -> None:
         """Print an event, if it is one that people want to read of."""
         if isinstance(event, Scored):
-            score = format_score(event.score, self._watched.scoring)
+            score = self._watched.scoring.text(event.score)
             _put(f"{score:>5}  {with_companions(display_path(event.path), event.companions)}", sys.stdout)
         elif isinstance(event, Culled):
             for path in event.paths:

@@ -33,6 +33,27 @@ class Scoring:
     score_low: float
     score_high: float
 
+    def share(self, score: float) -> float:
+        """Return where on the scale a score lies: 0 at its low end, 1 at its high one."""
+        return (score - self.score_low) / ((self.score_high - self.score_low) or 1)
+
+    def third(self, score: float) -> int:
+        """Sort a score into the lower, middle or upper part of the scale, 0 to 2; a colour shows each."""
+        share = self.share(score)
+        return 0 if share < 0.4 else 1 if share < 0.6 else 2
+
+    def text(self, score: float) -> str:
+        """Show a score with as many digits as mean something on the scale."""
+        return f"{score:.1f}" if self._wide else f"{score:.3f}"
+
+    def edge_text(self, edge: float) -> str:
+        """Show an end of the scale, or of a part of it, with a digit less than a score has."""
+        return f"{edge:.0f}" if self._wide else f"{edge:.2f}"
+
+    @property
+    def _wide(self) -> bool:
+        return self.score_high - self.score_low >= 50
+
 
 class KnownPhoto(NamedTuple):
     """What the catalog remembers of one file name (a tuple, because a rescan makes one for every file).

@@ -131,7 +131,7 @@ def make_page(ranking: Ranking, choice: Choice, pictures: Pictures, made_by: Seq
         place=display_path(base) if name else "",
         summary=_summary(ranking, choice),
         bars=_bars(bars, scoring),
-        high=_edge(scoring.score_high, scoring),
+        high=scoring.edge_text(scoring.score_high),
         spread=_spread(ranking),
         tiles=list(tiles.values()),
         worst=[tiles[photo_id] for photo_id in choice.worst],
@@ -149,11 +149,6 @@ def make_page(ranking: Ranking, choice: Choice, pictures: Pictures, made_by: Seq
     )
 
 
-def format_score(score: float, scoring: Scoring) -> str:
-    """Show a score with as many digits as mean something on its scale."""
-    return f"{score:.1f}" if scoring.score_high - scoring.score_low >= 50 else f"{score:.3f}"
-
-
 def _tile(photo: RankedPhoto, scoring: Scoring, base: str, pictures: Pictures) -> Tile:
     record = photo.record
     score = scoring.score_low if record.score is None else record.score
@@ -164,9 +159,9 @@ def _tile(photo: RankedPhoto, scoring: Scoring, base: str, pictures: Pictures) -
         name=name,
         folder=folder,
         also=display_path(" ".join(suffixes)),
-        score=format_score(score, scoring),
+        score=scoring.text(score),
         value=score,
-        level=_level(score, scoring),
+        level=scoring.third(score),
         percentile="" if photo.percentile is None else f"{photo.percentile:.0f}",
         taken=display_path((record.captured_at or "").replace("T", " ")[:19]),
         why="" if photo.why is None else display_path(photo.why.text),
@@ -201,15 +196,15 @@ def _spread(ranking: Ranking) -> list[tuple[str, str]]:
     if not len(ranking.scores):
         return []
     values = np.percentile(ranking.scores, list(_QUANTILES.values()))
-    return [(name, format_score(float(v), ranking.scoring)) for name, v in zip(_QUANTILES, values, strict=True)]
+    return [(name, ranking.scoring.text(float(v))) for name, v in zip(_QUANTILES, values, strict=True)]
 
 
 def _bars(bins: Sequence[rank.Bin], scoring: Scoring) -> list[Bar]:
     most = max([each.count for each in bins], default=0) or 1
     return [
         Bar(
-            span=f"{_edge(each.low, scoring)} to {_edge(each.high, scoring)}",
-            low=_edge(each.low, scoring),
+            span=f"{scoring.edge_text(each.low)} to {scoring.edge_text(each.high)}",
+            low=scoring.edge_text(each.low),
             count=f"{each.count:,}",
             height=each.count / most,
         )
@@ -240,13 +235,3 @@ def _failure_row(photo: RankedPhoto, base: str) -> FailureRow:
     folder, name = _place(photo.record.path, base)
     kind, message = photo.record.failure_kind or "", photo.record.failure_message or ""
     return FailureRow(name, folder, display_path(kind), display_path(message))
-
-
-def _edge(value: float, scoring: Scoring) -> str:
-    return f"{value:.0f}" if scoring.score_high - scoring.score_low >= 50 else f"{value:.2f}"
-
-
-def _level(score: float, scoring: Scoring) -> int:
-    """Sort a score into the lower, middle or upper part of its scale, as the command line colours it."""
-    share = (score - scoring.score_low) / ((scoring.score_high - scoring.score_low) or 1)
-    return 0 if share < 0.4 else 1 if share < 0.6 else 2

@@ -79,7 +79,6 @@ def _lines(
     shown: Shown, scoring: Scoring, mark: str | None, stars: Stars, culled: tuple[str, str] | None
 ) -> list[tuple[str, Any]]:
     from rali.photos.photo import display_path, shell_word
-    from rali_cli import render
 
     record = shown.in_catalog.record
     lines: list[tuple[str, Any]] = [("photo", display_path(record.path))]
@@ -93,7 +92,7 @@ def _lines(
         lines += [("failed", f"{record.failure_kind}: {record.failure_message}")]
     elif record.score is not None:
         scale = f"{scoring.score_low:g} to {scoring.score_high:g}, higher is better"
-        lines += [("score", f"{render.format_score(record.score, scoring)} ({scale})")]
+        lines += [("score", f"{scoring.text(record.score)} ({scale})")]
         if shown.folder_percentile is not None and shown.in_catalog.percentile is not None:
             lines += [
                 ("percentile", f"{shown.folder_percentile:.1f} in its folder, {shown.in_catalog.percentile:.1f} in all")
@@ -119,5 +118,5 @@ def _lines(
     if record.notes:
         lines += [("note", record.notes)]
     for when, score in shown.past_scores:
-        lines += [("earlier", f"{render.format_score(score, scoring)}, until {when[:10]}")]
+        lines += [("earlier", f"{scoring.text(score)}, until {when[:10]}")]
     return lines

@@ -49,7 +49,7 @@ def stats(
     for line in render.histogram_lines(bins, scoring):
         out.print(line)
     out.print()
-    out.print("  ".join(f"{name} {render.format_score(value, scoring)}" for name, value in spread.items()))
+    out.print("  ".join(f"{name} {scoring.text(value)}" for name, value in spread.items()))
     out.print(f"{len(scores):,} scored photos, {len(ranking.failed):,} failed, {ranking.unscored:,} not scored yet")
     for kind, count in failures.most_common():
         out.print(f"  {count:,} {kind}")
