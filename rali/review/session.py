@@ -13,7 +13,8 @@ from rali.catalog.catalog import Catalog
 from rali.catalog.records import Mark, Scope, Scoring
 from rali.culling.choice import Choice
 from rali.culling.marks import mark_photos
-from rali.culling.plan import CullPlan, over_limits, plan_cull, recheck
+from rali.culling.plan import CullPlan, over_limits, plan_cull
+from rali.culling.recheck import recheck
 from rali.errors import UnsafeError, UsageError
 from rali.grouping.bursts import find_bursts, in_order
 from rali.moving.runs import apply_plan, find_run, undo

@@ -99,8 +99,8 @@ def apply(
     as_json: options.AsJson = False,
 ) -> None:
     """Move exactly the photos of a plan into the quarantine, less those that have changed since it was made."""
-    from rali.culling.plan import recheck
     from rali.culling.plan_file import load_plan
+    from rali.culling.recheck import recheck
     from rali_cli import plan_view, render
 
     chosen = way(to=to, copy=copy, hardlink=hardlink, to_trash=to_trash, yes=yes, no_protect=no_protect, db=db)
@@ -130,7 +130,8 @@ def carry_out(
     Raises:
         UnsafeError: so much would go that it must be said twice, or the quarantine cannot be made.
     """
-    from rali.culling.plan import over_limits, recheck
+    from rali.culling.plan import over_limits
+    from rali.culling.recheck import recheck
     from rali.moving.disposal import send_to_trash
     from rali.moving.runs import Done, apply_plan
     from rali.photos.photo import display_path

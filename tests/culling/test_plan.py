@@ -16,7 +16,8 @@ from rali.catalog.catalog import Catalog
 from rali.catalog.records import Mark, Outcome, Scope
 from rali.culling.choice import Choice
 from rali.culling.marks import mark_photos
-from rali.culling.plan import CullPlan, PlannedShot, ShotFile, over_limits, plan_cull, recheck
+from rali.culling.plan import CullPlan, PlannedShot, ShotFile, over_limits, plan_cull
+from rali.culling.recheck import recheck
 from rali.errors import FailureKind, UsageError
 from rali.model.bundle import BundleInfo, read_info
 from rali.photos.scan import Scan
