@@ -15,7 +15,7 @@ from PIL import Image
 
 from rali.model.preprocess import Preprocessing
 from rali.training.distortions import KINDS, Family, distort
-from rali.training.faults import compress, expose, moved, worsened
+from rali.training.faults import Fault, compress, expose, moved, worsened
 from rali.training.words import DESCRIPTIONS, NOTHING_WRONG, Description, Strength, description_of
 
 SEED = 2510
@@ -31,7 +31,12 @@ CROP_WEIGHT = 0.5
 GREY_WEIGHT = 0.5
 TWIN_WEIGHT = 0.4
 RUINED_WEIGHT = 0.1  # 0.3 costs 0.01 SRCC on photos that nobody ruined
-LADDERS = 2  # of each photo: a fault, and more of it
+SMALL_COPIES = 3  # of each photo
+SMALL_WEIGHT = 0.6
+# Of each photo: a fault, and more of it. Too much light is what is hardest to learn: it brightens the dark ones, too.
+LADDERS: tuple[Fault, ...] = (
+    *3 * ("overexposure",), *2 * ("underexposure",), "noise", "blur", "compression",
+)  # fmt: skip
 BLANK_FRAMES = 60
 BLANK_SCORE = 8.0
 # Photographers' own faults, which KADID's curves in sRGB hardly are: stops, what is left of the quality, and in words.
@@ -58,9 +63,10 @@ class Role(IntEnum):
     BLANK = 3  # an empty frame, no photo's
     WEAK = 4  # the photo with a fault, and ...
     STRONG = 5  # ... with more of it: nobody knows the scores, but they fall
+    SMALL = 6  # amid its mirror image, as if the photo had many more pixels: as good; a WEAK next to it is one of it
 
 
-AS_GOOD = (Role.NATURAL, Role.TWIN)
+AS_GOOD = (Role.NATURAL, Role.TWIN, Role.SMALL)
 
 
 class View(NamedTuple):
@@ -120,8 +126,13 @@ def training_views(scored: list[tuple[Path, float]], kept: Mapping[tuple[str, in
         yield from (View(twin, score, TWIN_WEIGHT, number, Role.TWIN) for twin in _twins(np.asarray(image), rng))
         for _ in range(RUINED_COPIES):
             yield _ruined(whole, score, number, kept, rng)
-        for _ in range(LADDERS):
-            weak, strong = worsened(whole, rng)
+        for fault in LADDERS:
+            weak, strong = worsened(whole, rng, fault)
+            yield View(weak, 0.0, 0.0, number, Role.WEAK)
+            yield View(strong, 0.0, 0.0, number, Role.STRONG)
+        for _ in range(SMALL_COPIES):
+            small, weak, strong = _small(whole, rng)
+            yield View(small, score, SMALL_WEIGHT, number, Role.SMALL)
             yield View(weak, 0.0, 0.0, number, Role.WEAK)
             yield View(strong, 0.0, 0.0, number, Role.STRONG)
     for number in range(BLANK_FRAMES):  # lens caps and blown skies: no photo of the data set is that empty
@@ -142,6 +153,29 @@ def _twins(picture: Pixels, rng: np.random.Generator) -> Iterator[Pixels]:
     yield seen(Image.fromarray(compress(picture, 95)))
     by_px = rng.choice([-1, 1]) * rng.uniform(0.25, 0.75) * min(picture.shape[:2]) / PREPROCESSING.resize_px
     yield seen(Image.fromarray(moved(picture, float(by_px))))
+
+
+def _small(whole: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels, Pixels]:
+    """Shrink a picture amid its mirror image: as it is, compressed, and compressed more.
+
+    A camera's photo has many times the pixels that the model sees. Its detail is finer than that of the data set's
+    photos, which are as small as the model's input, and JPEG's blocks are smaller: to a model that knows blocks of 8
+    pixels alone, they look like more detail.
+    """
+    side = rng.uniform(0.5, 1.0)
+    quality, factor = rng.uniform(20, 80), rng.uniform(1.4, 3.0)
+    copies = whole, compress(whole, round(quality)), compress(whole, round(quality / factor))
+    small, weak, strong = (shrunk(each, side) for each in copies)
+    return small, weak, strong
+
+
+def shrunk(picture: Pixels, side: float) -> Pixels:
+    """Shrink a picture to ``side`` of each side, 0.5 to 1, and fill what is around it with its mirror image."""
+    size, inner = picture.shape[0], round(picture.shape[0] * side)
+    smaller = np.asarray(Image.fromarray(picture).resize((inner, inner), Image.Resampling.BICUBIC))
+    before = (size - inner) // 2
+    around = (before, size - inner - before)
+    return np.pad(smaller, (around, around, (0, 0)), mode="symmetric")
 
 
 def _ruined(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
 from scipy import fft
 
 from rali.training.colour import Floats, Pixels, as_floats, as_pixels, to_linear, to_srgb
+
+Fault = Literal["compression", "noise", "blur", "overexposure", "underexposure"]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
 
 
 def expose(picture: Pixels, stops: float) -> Pixels:
@@ -53,21 +57,25 @@ def compress(picture: Pixels, quality: int) -> Pixels:
     return reopened(picture, "JPEG", quality=quality)
 
 
-def worsened(picture: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
-    """Ruin a picture by one fault, drawn at random, a little and then more: what must score lower each time."""
+def worsened(picture: Pixels, rng: np.random.Generator, fault: Fault | None = None) -> tuple[Pixels, Pixels]:
+    """Ruin a picture by one fault, a little and then more: what must score lower each time.
+
+    Args:
+        fault: drawn at random if none is given, and how strong it is anyway.
+    """
     first, factor = rng.uniform(), rng.uniform(1.4, 3.0)  # how strong the weaker one is, and how much more the other
-    match int(rng.integers(5)):
-        case 0:
+    match fault or FAULTS[int(rng.integers(len(FAULTS)))]:
+        case "compression":
             quality = 10 + 65 * first
             return compress(picture, round(quality)), compress(picture, max(2, round(quality / factor)))
-        case 1:
+        case "noise":
             sigma = 4 + 16 * first
             return add_noise(picture, sigma, rng), add_noise(picture, sigma * factor, rng)
-        case 2:
+        case "blur":
             sigma = 0.5 + 2 * first
             return blur(picture, sigma), blur(picture, sigma * factor)
-        case sign:
-            stops = (0.5 + 1.5 * first) * (1 if sign == 3 else -1)
+        case exposure:
+            stops = (0.5 + 1.5 * first) * (1 if exposure == "overexposure" else -1)
             return expose(picture, stops), expose(picture, stops * factor)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pictures import scene
 
 from rali.training.colour import Pixels, from_lab, to_lab, to_linear, to_srgb
-from rali.training.faults import add_noise, blur, compress, expose, moved, worsened
+from rali.training.faults import FAULTS, Fault, add_noise, blur, compress, expose, moved, worsened
 
 PICTURE = scene()
 STEPS: dict[str, tuple[Callable[[float], Pixels], tuple[float, ...]]] = {
@@ -76,13 +76,21 @@ def test_lab_of_known_colours() -> None:
     assert lab == pytest.approx(np.array(expected), abs=0.15)
 
 
-@given(st.integers(0, 500))
-def test_of_two_worsened_copies_the_second_is_further_from_the_picture(seed: int) -> None:
-    distances = [
-        float(np.abs(copy.astype(float) - PICTURE).mean()) for copy in worsened(PICTURE, np.random.default_rng(seed))
-    ]
+@given(st.integers(0, 500), st.none() | st.sampled_from(FAULTS))
+def test_of_two_worsened_copies_the_second_is_further_from_the_picture(seed: int, fault: Fault | None) -> None:
+    copies = worsened(PICTURE, np.random.default_rng(seed), fault)
+    distances = [float(np.abs(copy.astype(float) - PICTURE).mean()) for copy in copies]
 
     assert 0 < distances[0] < distances[1]
+
+
+@given(st.integers(0, 500))
+def test_a_named_fault_is_the_one_that_is_made(seed: int) -> None:
+    light = {fault: [copy.mean() for copy in worsened(PICTURE, np.random.default_rng(seed), fault)] for fault in FAULTS}
+
+    assert light["overexposure"][1] > light["overexposure"][0] > PICTURE.mean()
+    assert light["underexposure"][1] < light["underexposure"][0] < PICTURE.mean()
+    assert worsened(PICTURE, np.random.default_rng(seed), "blur")[1].std() < PICTURE.std()
 
 
 def test_moving_there_and_back_changes_next_to_nothing() -> None:
