@@ -294,7 +294,7 @@ def score_text(score: float | None, scoring: Scoring) -> Text:
 def _score_style(score: float | None, scoring: Scoring) -> str:
     if score is None:
         return "dim"
-    return ("red", "yellow", "green")[scoring.third(score)]
+    return ("red", "yellow", "green")[scoring.level(score)]
 
 
 def _with_companions(photo: RankedPhoto) -> str:

@@ -33,10 +33,8 @@ TWIN_WEIGHT = 0.4
 RUINED_WEIGHT = 0.1  # 0.3 costs 0.01 SRCC on photos that nobody ruined
 SMALL_COPIES = 3  # of each photo
 SMALL_WEIGHT = 0.6
-# Of each photo: a fault, and more of it. Too much light is what is hardest to learn: it brightens the dark ones, too.
-LADDERS: tuple[Fault, ...] = (
-    *3 * ("overexposure",), *2 * ("underexposure",), "noise", "blur", "compression",
-)  # fmt: skip
+# How often a photo gets a fault, and then more of it. More light is what is hardest to learn: dark photos gain by it.
+LADDERS: Mapping[Fault, int] = {"overexposure": 3, "underexposure": 2, "noise": 1, "blur": 1, "compression": 1}
 BLANK_FRAMES = 60
 BLANK_SCORE = 8.0
 # Photographers' own faults, which KADID's curves in sRGB hardly are: stops, what is left of the quality, and in words.
@@ -63,7 +61,7 @@ class Role(IntEnum):
     BLANK = 3  # an empty frame, no photo's
     WEAK = 4  # the photo with a fault, and ...
     STRONG = 5  # ... with more of it: nobody knows the scores, but they fall
-    SMALL = 6  # amid its mirror image, as if the photo had many more pixels: as good; a WEAK next to it is one of it
+    SMALL = 6  # shrunk amid its mirror image: as good; the WEAK and STRONG right after it are made of it
 
 
 AS_GOOD = (Role.NATURAL, Role.TWIN, Role.SMALL)
@@ -103,7 +101,7 @@ def kept_shares(kadid: Path) -> dict[tuple[str, int], float]:
 def training_views(scored: list[tuple[Path, float]], kept: Mapping[tuple[str, int], float]) -> Iterator[View]:
     """Yield each photo as it is, mirrored, in parts, without colour, changed as nobody sees, ruined, and ever worse.
 
-    At the end come blank frames.
+    Then it comes shrunk, each time with a fault and more of it right after; at the end come blank frames.
 
     The ruined copies teach what this data set hardly shows. KADID-10k says how much of its quality a pristine photo
     keeps under a distortion; any photo is taken to keep the same share of what it has above WORST_SCORE.
@@ -126,12 +124,12 @@ def training_views(scored: list[tuple[Path, float]], kept: Mapping[tuple[str, in
         yield from (View(twin, score, TWIN_WEIGHT, number, Role.TWIN) for twin in _twins(np.asarray(image), rng))
         for _ in range(RUINED_COPIES):
             yield _ruined(whole, score, number, kept, rng)
-        for fault in LADDERS:
+        for fault in (fault for fault, count in LADDERS.items() for _ in range(count)):
             weak, strong = worsened(whole, rng, fault)
             yield View(weak, 0.0, 0.0, number, Role.WEAK)
             yield View(strong, 0.0, 0.0, number, Role.STRONG)
         for _ in range(SMALL_COPIES):
-            small, weak, strong = _small(whole, rng)
+            small, weak, strong = _small_ladder(whole, rng)
             yield View(small, score, SMALL_WEIGHT, number, Role.SMALL)
             yield View(weak, 0.0, 0.0, number, Role.WEAK)
             yield View(strong, 0.0, 0.0, number, Role.STRONG)
@@ -155,23 +153,23 @@ def _twins(picture: Pixels, rng: np.random.Generator) -> Iterator[Pixels]:
     yield seen(Image.fromarray(moved(picture, float(by_px))))
 
 
-def _small(whole: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels, Pixels]:
+def _small_ladder(whole: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels, Pixels]:
     """Shrink a picture amid its mirror image: as it is, compressed, and compressed more.
 
     A camera's photo has many times the pixels that the model sees. Its detail is finer than that of the data set's
     photos, which are as small as the model's input, and JPEG's blocks are smaller: to a model that knows blocks of 8
     pixels alone, they look like more detail.
     """
-    side = rng.uniform(0.5, 1.0)
+    share = rng.uniform(0.5, 1.0)
     quality, factor = rng.uniform(20, 80), rng.uniform(1.4, 3.0)
     copies = whole, compress(whole, round(quality)), compress(whole, round(quality / factor))
-    small, weak, strong = (shrunk(each, side) for each in copies)
+    small, weak, strong = (_shrunk(each, share) for each in copies)
     return small, weak, strong
 
 
-def shrunk(picture: Pixels, side: float) -> Pixels:
-    """Shrink a picture to ``side`` of each side, 0.5 to 1, and fill what is around it with its mirror image."""
-    size, inner = picture.shape[0], round(picture.shape[0] * side)
+def _shrunk(picture: Pixels, share: float) -> Pixels:
+    """Shrink a square picture to ``share`` of its side, 0.5 to 1, and fill up around it with its mirror image."""
+    size, inner = picture.shape[0], round(picture.shape[0] * share)
     smaller = np.asarray(Image.fromarray(picture).resize((inner, inner), Image.Resampling.BICUBIC))
     before = (size - inner) // 2
     around = (before, size - inner - before)

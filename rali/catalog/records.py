@@ -34,11 +34,12 @@ class Scoring:
     score_high: float
 
     def share(self, score: float) -> float:
-        """Return where on the scale a score lies: 0 at its low end, 1 at its high one."""
+        """Return where on the scale a score lies: 0 at its low end, 1 at its high one; it may lie outside."""
+        # A plan file's scale may have no length.
         return (score - self.score_low) / ((self.score_high - self.score_low) or 1)
 
-    def third(self, score: float) -> int:
-        """Sort a score into the lower, middle or upper part of the scale, 0 to 2; a colour shows each."""
+    def level(self, score: float) -> int:
+        """Return 0, 1 or 2: below 0.4 of the scale, below 0.6, or above; each has its colour (in photos.js as well)."""
         share = self.share(score)
         return 0 if share < 0.4 else 1 if share < 0.6 else 2
 
@@ -47,7 +48,7 @@ class Scoring:
         return f"{score:.1f}" if self._wide else f"{score:.3f}"
 
     def edge_text(self, edge: float) -> str:
-        """Show an end of the scale, or of a part of it, with a digit less than a score has."""
+        """Show an end of the scale, or of a histogram's bar, with one digit fewer than :meth:`text`."""
         return f"{edge:.0f}" if self._wide else f"{edge:.2f}"
 
     @property

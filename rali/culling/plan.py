@@ -202,6 +202,28 @@ def plan_cull(
     )
 
 
+def over_limits(plan: CullPlan, *, share: float = 0.5, photos: int = 5000) -> str | None:
+    """Say in one line why a plan takes so much that somebody should be asked twice; None if it does not.
+
+    Args:
+        share: more than this part of the photos in one folder.
+        photos: more than so many in all.
+    """
+    shares = {
+        folder: (count / max(plan.folder_sizes.get(folder, count), 1), count)
+        for folder, count in Counter(shot.folder for shot in plan.shots).items()
+    }
+    if shares:
+        folder = max(shares, key=shares.__getitem__)
+        part, count = shares[folder]
+        if part > share:
+            size = plan.folder_sizes.get(folder, count)
+            return f"{count:,} of the {size:,} photos in {display_path(folder)} would go, more than {share:.0%}"
+    if len(plan.shots) > photos:
+        return f"{len(plan.shots):,} photos would go, more than {photos:,}"
+    return None
+
+
 def _judge(
     disk: FolderOnDisk, leader: str, members: Mapping[str, Pick], listed: Container[str], kept: Collection[str]
 ) -> tuple[tuple[ShotFile, ...], dict[str, str]]:
@@ -321,25 +343,3 @@ def _root_of(folder: str, roots: Iterable[str]) -> str:
     folders = [root if os.path.isdir(root) else os.path.dirname(root) for root in roots]
     around = [root for root in folders if folder == root or folder.startswith(root.rstrip(os.sep) + os.sep)]
     return max(around, key=len, default=folder)
-
-
-def over_limits(plan: CullPlan, *, share: float = 0.5, photos: int = 5000) -> str | None:
-    """Say in one line why a plan takes so much that somebody should be asked twice; None if it does not.
-
-    Args:
-        share: more than this part of the photos in one folder.
-        photos: more than so many in all.
-    """
-    shares = {
-        folder: (count / max(plan.folder_sizes.get(folder, count), 1), count)
-        for folder, count in Counter(shot.folder for shot in plan.shots).items()
-    }
-    if shares:
-        folder = max(shares, key=shares.__getitem__)
-        part, count = shares[folder]
-        if part > share:
-            size = plan.folder_sizes.get(folder, count)
-            return f"{count:,} of the {size:,} photos in {display_path(folder)} would go, more than {share:.0%}"
-    if len(plan.shots) > photos:
-        return f"{len(plan.shots):,} photos would go, more than {photos:,}"
-    return None

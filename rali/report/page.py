@@ -161,7 +161,7 @@ def _tile(photo: RankedPhoto, scoring: Scoring, base: str, pictures: Pictures) -
         also=display_path(" ".join(suffixes)),
         score=scoring.text(score),
         value=score,
-        level=scoring.third(score),
+        level=scoring.level(score),
         percentile="" if photo.percentile is None else f"{photo.percentile:.0f}",
         taken=display_path((record.captured_at or "").replace("T", " ")[:19]),
         why="" if photo.why is None else display_path(photo.why.text),

@@ -61,7 +61,10 @@ def worsened(picture: Pixels, rng: np.random.Generator, fault: Fault | None = No
     """Ruin a picture by one fault, a little and then more: what must score lower each time.
 
     Args:
-        fault: drawn at random if none is given, and how strong it is anyway.
+        fault: which one; None draws it. How strong it is is always drawn.
+
+    Returns:
+        The weaker copy, then the stronger: uint8 [H, W, 3] each.
     """
     first, factor = rng.uniform(), rng.uniform(1.4, 3.0)  # how strong the weaker one is, and how much more the other
     match fault or FAULTS[int(rng.integers(len(FAULTS)))]:
@@ -74,7 +77,7 @@ def worsened(picture: Pixels, rng: np.random.Generator, fault: Fault | None = No
         case "blur":
             sigma = 0.5 + 2 * first
             return blur(picture, sigma), blur(picture, sigma * factor)
-        case exposure:
+        case "overexposure" | "underexposure" as exposure:
             stops = (0.5 + 1.5 * first) * (1 if exposure == "overexposure" else -1)
             return expose(picture, stops), expose(picture, stops * factor)
 

@@ -45,6 +45,7 @@ export class Photos extends EventTarget {
     this.dispatchEvent(new CustomEvent("some", { detail }));
   }
 
+  // As Scoring.text and Scoring.level have it (rali/catalog/records.py).
   digits() { return this.high - this.low >= 50 ? 1 : 3; }
   scoreText(at) { return this.score[at] === null ? "–" : this.score[at].toFixed(this.digits()); }
   level(at) {
