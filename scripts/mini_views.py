@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from pathlib import Path
@@ -34,7 +35,7 @@ RUINED_WEIGHT = 0.1  # 0.3 costs 0.01 SRCC on photos that nobody ruined
 SMALL_COPIES = 3  # of each photo
 SMALL_WEIGHT = 0.6
 # How often a photo gets a fault, and then more of it. More light is what is hardest to learn: dark photos gain by it.
-LADDERS: Mapping[Fault, int] = {"overexposure": 3, "underexposure": 2, "noise": 1, "blur": 1, "compression": 1}
+LADDERS = Counter[Fault]({"overexposure": 3, "underexposure": 2, "noise": 1, "blur": 1, "compression": 1})
 BLANK_FRAMES = 60
 BLANK_SCORE = 8.0
 # Photographers' own faults, which KADID's curves in sRGB hardly are: stops, what is left of the quality, and in words.
@@ -124,7 +125,7 @@ def training_views(scored: list[tuple[Path, float]], kept: Mapping[tuple[str, in
         yield from (View(twin, score, TWIN_WEIGHT, number, Role.TWIN) for twin in _twins(np.asarray(image), rng))
         for _ in range(RUINED_COPIES):
             yield _ruined(whole, score, number, kept, rng)
-        for fault in (fault for fault, count in LADDERS.items() for _ in range(count)):
+        for fault in LADDERS.elements():
             weak, strong = worsened(whole, rng, fault)
             yield View(weak, 0.0, 0.0, number, Role.WEAK)
             yield View(strong, 0.0, 0.0, number, Role.STRONG)
@@ -188,7 +189,6 @@ def _ruined(
     else:
         kind, level = str(rng.choice(list(KINDS))), int(rng.integers(1, 6))
         pixels, share, known = distort(whole, kind, level, rng), kept[kind, level], description_of(kind, level)
-        said = (
-            None if known == NOTHING_WRONG else known
-        )  # a ruined copy is no example of a photo without faults, seen or not
+        # A ruined copy is no example of a photo without faults, seen or not.
+        said = None if known == NOTHING_WRONG else known
     return View(pixels, WORST_SCORE + (score - WORST_SCORE) * share, RUINED_WEIGHT, number, Role.RUINED, said)

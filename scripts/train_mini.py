@@ -205,7 +205,7 @@ def fitted(
 
     Args:
         rounding: pictures that score alike, beside those of ``pictures``.
-        ruined: whether there are any of these, and blank frames.
+        ruined: whether there are ruined copies, ladders and blank frames.
     """
     if not ruined:
         compression, pictures = replace(compression, unnatural=0), pictures.only(pictures.of(*AS_GOOD))
