@@ -122,6 +122,7 @@ def plan_cull(
     *,
     roots: Sequence[str],
     no_protect: Collection[str] = (),
+    around: Scope | None = None,
 ) -> CullPlan:
     """Plan a cull: choose among the scored photos of ``scope``, look at the disk, and hold back what is protected.
 
@@ -138,6 +139,8 @@ def plan_cull(
     Args:
         roots: folders and files that were asked for, resolved; a quarantine is made beside them.
         no_protect: rules not to apply, see :data:`rali.culling.protect.CAN_BE_OFF`.
+        around: the photos among which brackets, stacks and panoramas are looked for; None: all below the roots,
+            whatever globs and dates ``scope`` has, for what these leave out stays.
 
     Raises:
         UsageError: there is no such rule, or it cannot be turned off.
@@ -182,8 +185,8 @@ def plan_cull(
         )
     wholes: list[Whole] = []
     if planned and choice.is_by_score and "group" not in off:
-        # Among all photos of the roots, whatever globs and dates let through: what is left out stays.
-        around = Scope([root if os.path.isdir(root) else os.path.dirname(root) for root in roots])
+        if around is None:
+            around = Scope([root if os.path.isdir(root) else os.path.dirname(root) for root in roots])
         wholes = sets_kept_whole(catalog, scoring, around)
     planned = _whole_groups(wholes, planned, held)
     singled = _under_one_name(planned, photos, held)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from rali.catalog.catalog import Catalog
@@ -20,6 +21,9 @@ from rali.photos.photo import Photo, display_path, is_gone, shell_word
 
 # Whoever moves many photos holds the lock for minutes; scoring goes on meanwhile, and the cull tries again.
 _LOCK_WAIT_S = 2.0
+# Longer than any bracket, stack or panorama takes.
+_ABOUT = timedelta(minutes=2)
+_TO_THE_SECOND = len("2026-05-01T12:00:00")
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,11 @@ def _plan(catalog: Catalog, scoring: Scoring, files: Sequence[str], rules: CullR
         UnsafeError: too much of a folder would go, and there is a limit.
     """
     choice = Choice(below=rules.below)
-    # Grouping a whole folder for each photo that comes would take seconds a photo in a large one.
-    no_protect = (*rules.no_protect, "group")
-    plan = plan_cull(catalog, scoring, Scope(files), choice, roots=rules.roots, no_protect=no_protect)
+    # Grouping all of a large folder for each photo that comes would take seconds a photo.
+    around = None if rules.limited else _taken_about_when(catalog, scoring, files, rules.roots)
+    plan = plan_cull(
+        catalog, scoring, Scope(files), choice, roots=rules.roots, no_protect=rules.no_protect, around=around
+    )
     shots: list[PlannedShot] = []
     held = list(plan.held_back)
     for shot in plan.shots:
@@ -142,6 +148,18 @@ def _plan(catalog: Catalog, scoring: Scoring, files: Sequence[str], rules: CullR
     if rules.limited and (over := over_limits(plan)):
         raise UnsafeError(f"{over}: nothing was moved. To look at them: {rules.by_hand}")
     return plan
+
+
+def _taken_about_when(catalog: Catalog, scoring: Scoring, files: Sequence[str], roots: Sequence[str]) -> Scope:
+    """Return the photos taken about when some files were: the frames of their brackets, stacks and panoramas."""
+    known = [photo_id for file in files if (photo_id := catalog.find(file)) is not None]
+    times = [taken for record in catalog.records(known, scoring) if (taken := record.captured_at) is not None]
+    if not times:  # such sets are told by time alone
+        return Scope(files)
+    first, last = (datetime.fromisoformat(taken[:_TO_THE_SECOND]) for taken in (min(times), max(times)))
+    # A clock may say the year 1, or 9999.
+    since, until = max(first, datetime.min + _ABOUT) - _ABOUT, min(last, datetime.max - _ABOUT) + _ABOUT
+    return Scope(roots, since=since.isoformat(timespec="seconds"), until=until.isoformat(timespec="seconds"))
 
 
 def _other_name(catalog: Catalog, shot: PlannedShot) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import write_black, write_jpeg
+from PIL import ExifTags, Image
 
 from rali.catalog.catalog import Catalog
 from rali.config import Settings
@@ -111,6 +112,50 @@ def test_a_photo_that_is_listed_under_another_name_too_stays(watch: Watch, folde
     run.until(lambda run: held(run) == {"a.jpg": "hard-link"})
 
     assert (folder / "a.jpg").exists()
+
+
+def write_frame(path: Path, seed: int | None, taken: str, bias_ev: int) -> None:
+    """Write a frame with its time and exposure bias; without a seed it is black."""
+    write_black(path) if seed is None else write_jpeg(path, seed)
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif).update(
+        {ExifTags.Base.DateTimeOriginal: taken, ExifTags.Base.ExposureBiasValue: float(bias_ev)}
+    )
+    with Image.open(path) as image:
+        image.load()
+    image.save(path, "JPEG", exif=exif)
+
+
+@pytest.mark.parametrize("day", ["2026:05:01", "0001:01:01", "9999:12:31"])
+def test_the_dark_frame_of_a_bracket_stays_and_one_by_itself_goes(watch: Watch, folder: Path, day: str) -> None:
+    run = watch(below=BELOW, grace_s=1.0).until_caught_up()
+    for number, (seed, bias_ev) in enumerate([(1, 0), (None, -2), (2, 2)]):
+        write_frame(folder / f"bracket{number}.jpg", seed, f"{day} 00:00:0{number + 1}", bias_ev)
+    write_frame(folder / "alone.jpg", None, f"{day} 23:59:59", 0)
+    write_black(folder / "timeless.jpg")
+
+    run.until(lambda run: len(culled(run)) == 2 and len(run.of(Held)) == 1)
+
+    assert culled(run) == {"alone.jpg", "timeless.jpg"}
+    assert held(run) == {"bracket1.jpg": "group"}
+
+
+def test_a_bracket_that_scores_too_low_as_a_whole_goes(watch: Watch, folder: Path) -> None:
+    run = watch(below=BELOW, grace_s=1.0).until_caught_up()
+    for number, bias_ev in enumerate((0, -2, 2)):
+        write_frame(folder / f"{number}.jpg", None, f"2026:05:01 12:00:0{number}", bias_ev)
+
+    run.until(lambda run: len(culled(run)) == 3)
+
+    assert held(run) == {}
+
+
+def test_a_rule_that_is_turned_off_takes_a_bracket_apart(watch: Watch, folder: Path) -> None:
+    run = watch(below=BELOW, grace_s=1.0, no_protect=("group",)).until_caught_up()
+    for number, (seed, bias_ev) in enumerate([(1, 0), (None, -2), (2, 2)]):
+        write_frame(folder / f"{number}.jpg", seed, f"2026:05:01 12:00:0{number}", bias_ev)
+
+    run.until(lambda run: culled(run) == {"1.jpg"})
 
 
 def test_nothing_is_culled_when_the_watch_ends_early(watch: Watch, folder: Path) -> None:
