@@ -22,7 +22,7 @@ from rali.config import Settings
 from rali.errors import CatalogError, PathError, UsageError
 from rali.model.registry import find_model
 from rali.model.words import Description
-from rali.photos.photo import display_path
+from rali.photos.photo import display_path, shell_word
 from rali.photos.stars import StarsWanted
 from rali.starred import with_stars
 
@@ -159,6 +159,7 @@ def choose_scoring(catalog: Catalog, settings: Settings, *, insist_on: Container
 
     Raises:
         CatalogError: nothing was scored that way yet.
+        ModelError: nor is there such a model.
         DamagedModelError: the model is the path of a file that is no bundle.
     """
     models = [settings.model] if "model" in insist_on else [settings.model, None]
@@ -170,9 +171,15 @@ def choose_scoring(catalog: Catalog, settings: Settings, *, insist_on: Container
                 scorings = catalog.scorings(model=find_model(model).model_id, recipe=recipe)
             if scorings:
                 return scorings[0]
-    asked = [f"by model {display_path(settings.model)}"] if "model" in insist_on else []
-    asked += [f"with recipe {settings.recipe}"] if "recipe" in insist_on else []
-    raise CatalogError(f"the catalog has no scores {' '.join([*asked, 'yet'])}; run: rali score FOLDER")
+    asked, command = [], ["rali score FOLDER"]
+    if "model" in insist_on:
+        find_model(settings.model)  # a name that is misspelled is no matter of scoring
+        asked.append(f"by model {display_path(settings.model)}")
+        command.append(f"--model {shell_word(settings.model)}")
+    if "recipe" in insist_on:
+        asked.append(f"with recipe {settings.recipe}")
+        command.append(f"--recipe {settings.recipe}")
+    raise CatalogError(f"the catalog has no scores {' '.join([*asked, 'yet'])}; run: {' '.join(command)}")
 
 
 def rank_photos(catalog: Catalog, scoring: Scoring, scope: Scope, *, bars: int = 0) -> Ranking:
@@ -237,7 +244,7 @@ def show_photo(catalog: Catalog, scoring: Scoring, photo: str | os.PathLike[str]
     if photo_id is None:
         photo_id = catalog.find_leader(file)
     if photo_id is None:
-        raise PathError(f"the catalog does not know {display_path(photo)}; run: rali score on its folder")
+        raise PathError(_why_unknown(file))
     (record,) = catalog.records([photo_id], scoring)
     percentile = folder_percentile = None
     if record.score is not None:
@@ -245,6 +252,16 @@ def show_photo(catalog: Catalog, scoring: Scoring, photo: str | os.PathLike[str]
         own_folder = catalog.ranking(scoring, Scope([os.path.dirname(file)], deep=False))[1]
         folder_percentile = rank.percentile_of(record.score, own_folder)
     return Shown(RankedPhoto(record, percentile), folder_percentile, catalog.past_scores(photo_id, scoring))
+
+
+def _why_unknown(file: str) -> str:
+    """Say of a path that the catalog has no photo of what to do about it."""
+    if not os.path.lexists(file):
+        return f"there is no {display_path(file)}, and the catalog remembers none"
+    if os.path.isdir(file):
+        return f"{display_path(file)} is a folder; run: rali list {shell_word(file)}"
+    folder = shell_word(os.path.dirname(file))
+    return f"the catalog does not know {display_path(file)}; if it is a photo, run: rali score {folder}"
 
 
 def scope_of(

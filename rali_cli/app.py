@@ -60,6 +60,8 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train.train,
     "doctor": doctor.doctor,
 }
+# What typer raises for every mistake in a command line is click's, of which it names this one's child alone.
+_CommandLineError: type[Any] = typer.BadParameter.__mro__[1]
 _GROUPS = {"quarantine": quarantine.app, "model": model.app}
 
 
@@ -116,7 +118,10 @@ def main() -> NoReturn:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         try:
-            command_line(*sys.argv[1:2])()
+            code = command_line(*sys.argv[1:2])(
+                prog_name="rali",
+                standalone_mode=False,  # else typer says of a mistake in four lines
+            )
         finally:
             sys.stdout.flush()  # here, where a reader that went away can be told from an error
             # All is done but for Python's own end, in which a late Ctrl-C would count as a death by signal.
@@ -126,6 +131,9 @@ def main() -> NoReturn:
     except RaliError as error:
         print(f"rali: {error}", file=sys.stderr)
         sys.exit(exit_code_of(error))
+    except _CommandLineError as error:
+        print(_told(error), file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
     except BrokenPipeError:  # `rali list | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.OK)
@@ -134,7 +142,16 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print(f"rali: {' '.join(str(error).split()) or type(error).__name__}; run: rali doctor", file=sys.stderr)
         sys.exit(ExitCode.ERROR)
-    sys.exit(ExitCode.OK)
+    sys.exit(code)
+
+
+def _told(error: Any) -> str:
+    """Say in one line what is wrong with a command line; where there is no command, its help is what is said."""
+    message: str = error.format_message()
+    if "\n" in message:
+        return message
+    stop = "" if message.endswith((".", "?")) else "."
+    return f"rali: {message}{stop} See: {error.ctx.command_path if error.ctx is not None else 'rali'} --help"
 
 
 def _interrupted(signal_number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the signature is Python's)

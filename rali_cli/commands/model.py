@@ -68,7 +68,8 @@ def info(name: Name, as_json: options.AsJson = False) -> None:
         return
     out = render.console()
     for key, value in found.items():
-        out.print(f"{key:<16} {value}", soft_wrap=True)
+        words = ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else value
+        out.print(f"{key:<16} {words}", soft_wrap=True)
 
 
 @app.command("verify")

@@ -88,8 +88,11 @@ def list_command(
     as_paths: options.AsPaths = False,
 ) -> None:
     """List scored photos, filtered by score, percentile, path, time, stars and label."""
+    from rali.errors import UsageError
     from rali.listing import Wanted
 
+    if failed and (below, above, below_percentile, above_percentile) != (None,) * 4:
+        raise UsageError("--failed lists photos without a score: leave out the bounds, or --failed")
     wanted = Wanted(
         "best" if best_first else "worst",
         count,

@@ -124,7 +124,7 @@ def _summary(run: Run, ranking: Ranking) -> dict[str, Any]:
 
 def _print_tables(run: Run, ranking: Ranking) -> None:
     from rali.listing import Wanted
-    from rali.photos.photo import display_path
+    from rali.photos.photo import display_path, shell_word
     from rali_cli import render
 
     out = render.console()
@@ -143,7 +143,9 @@ def _print_tables(run: Run, ranking: Ranking) -> None:
     if ranking.failed:
         out.print(render.failure_table(ranking.failures(_FAILURES_SHOWN), title="Failed"))
         if len(ranking.failed) > _FAILURES_SHOWN:
-            out.print(f"... and {len(ranking.failed) - _FAILURES_SHOWN:,} more: rali list --failed")
+            where = " ".join(map(shell_word, ranking.scope.roots))
+            unseen = len(ranking.failed) - _FAILURES_SHOWN
+            out.print(f"... and {unseen:,} more: rali list {where} --failed", soft_wrap=True)
         out.print()
     for path, reason in run.unreadable.items():
         render.notice(f"Not readable: {render.short_path(path)} ({reason})")

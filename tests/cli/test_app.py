@@ -60,12 +60,23 @@ def test_without_a_command_comes_the_help(rali: Callable[..., Any]) -> None:
     assert "score" in answer.out + answer.err
 
 
-@pytest.mark.parametrize("arguments", [["scroe"], ["--no-such-option"], ["worst", "-n", "0"], ["worst", "-n", "x"]])
-def test_a_wrong_word_ends_with_2_and_no_traceback(rali: Callable[..., Any], arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "help_with"),
+    [
+        (["scroe"], "rali --help"),
+        (["--no-such-option"], "rali --help"),
+        (["worst", "-n", "0"], "rali worst --help"),
+        (["worst", "-n", "x"], "rali worst --help"),
+        (["watch"], "rali watch --help"),
+        (["model", "inof"], "rali model --help"),
+    ],
+)
+def test_a_wrong_word_ends_with_2_and_one_line(rali: Callable[..., Any], arguments: list[str], help_with: str) -> None:
     answer = rali(*arguments)
 
-    assert (answer.code, answer.out) == (2, "")
-    assert "Traceback" not in answer.err
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.startswith("rali: ")
+    assert answer.err.endswith(f". See: {help_with}\n") or answer.err.endswith(f"? See: {help_with}\n")
 
 
 def loaded_by(*arguments: str) -> set[str]:

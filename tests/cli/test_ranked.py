@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import scored, write_tiny_bundle
+from fakes import scored, write_jpeg, write_tiny_bundle
 
 from rali.catalog.catalog import Catalog
 
@@ -142,8 +142,10 @@ def test_a_model_can_be_named_by_its_bundles_path(
     ("arguments", "says"),
     [
         (["worst", "/nowhere"], "knows no such photos in /nowhere; run: rali score"),
-        (["worst", "--model", "maxi"], "no scores by model maxi yet"),
-        (["worst", "--recipe", "exact"], "no scores with recipe exact yet"),
+        (["worst", "--model", "maxi"], "there is no model 'maxi'"),
+        (["worst", "--model", "mini"], "no scores by model mini yet; run: rali score FOLDER --model mini"),
+        (["worst", "--recipe", "exact"], "no scores with recipe exact yet; run: rali score FOLDER --recipe exact"),
+        (["list", "--failed", "--below", "40"], "--failed lists photos without a score"),
         (["list", "--json", "-0"], "use one of"),
     ],
 )
@@ -156,6 +158,18 @@ def test_a_question_without_an_answer_is_one_line(
     assert answer.out == ""
     assert answer.err.count("\n") == 1
     assert says in answer.err
+
+
+def test_in_a_pipe_no_name_is_folded(
+    rali: Callable[..., Any], remember: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = "n" * 200 + ".jpg"
+    remember({write_jpeg(tmp_path / name, 1): 50.0})
+    monkeypatch.delenv("COLUMNS")
+
+    assert name in rali("list").out
+    monkeypatch.setenv("COLUMNS", "80")
+    assert name not in rali("list").out
 
 
 def test_without_a_catalog_the_advice_is_to_score(rali: Callable[..., Any], own_world: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fakes import scored, write_jpeg, write_tiny_bundle
 
 from rali.catalog.catalog import Catalog
@@ -82,11 +83,24 @@ def test_a_photo_without_a_score_by_this_model_says_so(
     assert "20.0" in rali("show", collection[1], "--model", "tiny").out
 
 
-def test_a_photo_that_was_never_scored_is_one_line(rali: Callable[..., Any], collection: list[str]) -> None:
-    answer = rali("show", "/photos/un\nknown.jpg")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("un\nknown.jpg", r"does not know {}/un\nknown.jpg; if it is a photo, run: rali score {}"),
+        ("folder", "{}/folder is a folder; run: rali list {}/folder"),
+        ("none.jpg", "there is no {}/none.jpg"),
+    ],
+)
+def test_what_was_never_scored_is_one_line_that_says_what_it_is(
+    rali: Callable[..., Any], collection: list[str], tmp_path: Path, name: str, says: str
+) -> None:
+    write_jpeg(tmp_path / "un\nknown.jpg", 1)
+    (tmp_path / "folder").mkdir()
+
+    answer = rali("show", tmp_path / name)
 
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
-    assert r"does not know /photos/un\nknown.jpg; run: rali score" in answer.err
+    assert says.replace("{}", str(tmp_path)) in answer.err
 
 
 def test_on_a_terminal_the_photo_itself_is_shown(

@@ -18,7 +18,7 @@ from rali.model.bundle import BundleInfo, read_info
 from rali.model.choice import WORTH_MEASURING_PHOTOS, best_way, measured_here, open_scorer, remember, remembered
 from rali.model.gate import Interrupted, Measured, compare, measure
 from rali.model.importer import import_checkpoint
-from rali.model.verify import verify_model
+from rali.model.verify import is_sound, verify_model
 from rali.model.ways import Way
 
 WORTH = WORTH_MEASURING_PHOTOS["efficientnet-lite"]
@@ -183,6 +183,12 @@ def test_what_real_photos_said_of_int8_outlives_the_golden_pictures(tmp_path: Pa
 
     list(verify_model(info, np.zeros((2, *info.preprocessing.input_shape), dtype=np.uint8)))
     assert int8 not in remembered(info)  # these are photos
+
+
+def test_float32_is_called_wrong_only_where_it_was_measured() -> None:
+    assert not is_sound(measured(TORCH, 10.0, share=0.1))
+    assert is_sound(measured(TORCH, 10.0, share=1e-6))
+    assert is_sound(Measured(TORCH, 2, problem="slower"))  # a busy machine is no wrong one
 
 
 def test_the_fastest_of_torch_is_found_beside_an_engine_that_is_far_faster(
