@@ -16,7 +16,7 @@ from PIL import Image
 
 from rali.model.preprocess import Preprocessing
 from rali.training.distortions import KINDS, Family, distort
-from rali.training.faults import Fault, compress, expose, moved, worsened
+from rali.training.faults import Fault, compress, expose, moved, shrunk, worsened
 from rali.training.words import DESCRIPTIONS, NOTHING_WRONG, Description, Strength, description_of
 
 SEED = 2510
@@ -164,17 +164,8 @@ def _small_ladder(whole: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixe
     share = rng.uniform(0.5, 1.0)
     quality, factor = rng.uniform(20, 80), rng.uniform(1.4, 3.0)
     copies = whole, compress(whole, round(quality)), compress(whole, round(quality / factor))
-    small, weak, strong = (_shrunk(each, share) for each in copies)
+    small, weak, strong = (shrunk(each, share) for each in copies)
     return small, weak, strong
-
-
-def _shrunk(picture: Pixels, share: float) -> Pixels:
-    """Shrink a square picture to ``share`` of its side, 0.5 to 1, and fill up around it with its mirror image."""
-    size, inner = picture.shape[0], round(picture.shape[0] * share)
-    smaller = np.asarray(Image.fromarray(picture).resize((inner, inner), Image.Resampling.BICUBIC))
-    before = (size - inner) // 2
-    around = (before, size - inner - before)
-    return np.pad(smaller, (around, around, (0, 0)), mode="symmetric")
 
 
 def _ruined(

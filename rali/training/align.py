@@ -27,7 +27,7 @@ from rali.model.preprocess import Preprocessing
 from rali.training.distortions import KINDS, distort
 from rali.training.embed import Pixels, embed, normalised
 from rali.training.encoder import between, later_stages, learning_rate_at
-from rali.training.faults import worsened
+from rali.training.faults import shrunk, worsened
 from rali.training.kept import load_checkpoint, save_checkpoint
 from rali.training.score import move_average, plcc
 
@@ -64,6 +64,8 @@ class Alignment:
         least_step: of the score, in points, from a photo to a worsened copy and on to the next.
         smallest_side: of a crop, as a share of the picture's.
         grey: share of views without colour. People's photos that have none are few, and no worse for it.
+        small: share of views shrunk, to half of their side at least: a camera's photo has finer detail than a data
+            set's small ones.
         dropout: share of the embedding's entries that are left out.
         alpha: how far to go from the encoder as it was, 0, to the one as it became, 1.
     """
@@ -83,6 +85,7 @@ class Alignment:
     least_step: float = 2.0
     smallest_side: float = 0.8
     grey: float = 0.1
+    small: float = 0.4
     dropout: float = 0.3
     ridge: float = 1000.0
     alpha: float = 0.5
@@ -287,13 +290,15 @@ def _whole(photo: Image.Image, preprocessing: Preprocessing) -> Pixels:
 
 
 def _part(photo: Image.Image, preprocessing: Preprocessing, tuning: Alignment, rng: np.random.Generator) -> Pixels:
-    """Return what the model sees of a square part of a photo, mirrored or grey or not: uint8 [H, W, 3]."""
+    """Return what the model sees of a square part of a photo, mirrored, grey or shrunk, or not: uint8 [H, W, 3]."""
     side = round(min(photo.size) * rng.uniform(tuning.smallest_side, 1.0))
     left, top = (int(rng.integers(0, length - side + 1)) for length in photo.size)
     part = photo.crop((left, top, left + side, top + side))
     if rng.random() < tuning.grey:
         part = part.convert("L").convert("RGB")
     pixels = _whole(part, preprocessing)
+    if rng.random() < tuning.small:
+        pixels = shrunk(pixels, rng.uniform(0.5, 1.0))
     return pixels[:, ::-1] if rng.random() < 0.5 else pixels
 
 

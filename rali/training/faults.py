@@ -1,4 +1,7 @@
-"""Photographers' own faults, as strong as one likes: what a check of "worse scores lower" turns up step by step."""
+"""Photographers' own faults, as strong as one likes, which a check of "worse scores lower" turns up step by step.
+
+And what is no fault: a picture that was moved by part of a pixel, or shrunk, is as good as it was.
+"""
 
 from __future__ import annotations
 
@@ -95,6 +98,15 @@ def moved(picture: Pixels, by_px: float) -> Pixels:
         sines = np.roll(waves * np.sin(turn), -1, axis)  # a sine transform starts with the first wave, not with none
         x = fft.idct(waves * np.cos(turn), axis=axis, norm="ortho") - fft.idst(sines, axis=axis, norm="ortho")
     return as_pixels(x)
+
+
+def shrunk(picture: Pixels, share: float) -> Pixels:
+    """Shrink a square picture to ``share`` of its side, 0.5 to 1, and fill up around it with its mirror image."""
+    size, inner = picture.shape[0], round(picture.shape[0] * share)
+    smaller = np.asarray(Image.fromarray(picture).resize((inner, inner), Image.Resampling.BICUBIC))
+    before = (size - inner) // 2
+    around = (before, size - inner - before)
+    return np.pad(smaller, (around, around, (0, 0)), mode="symmetric")
 
 
 def reopened(picture: Pixels, form: str, **options: object) -> Pixels:

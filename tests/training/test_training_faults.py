@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pictures import scene
 
 from rali.training.colour import Pixels, from_lab, to_lab, to_linear, to_srgb
-from rali.training.faults import FAULTS, Fault, add_noise, blur, compress, expose, moved, worsened
+from rali.training.faults import FAULTS, Fault, add_noise, blur, compress, expose, moved, shrunk, worsened
 
 PICTURE = scene()
 STEPS: dict[str, tuple[Callable[[float], Pixels], tuple[float, ...]]] = {
@@ -99,3 +99,20 @@ def test_moving_there_and_back_changes_next_to_nothing() -> None:
     assert (moved(PICTURE, 0) == PICTURE).all()
     assert np.abs(moved(smooth, 1)[:-1, :-1].astype(int) - smooth[1:, 1:])[4:-4, 4:-4].max() <= 2
     assert np.abs(moved(moved(smooth, 0.5), -0.5).astype(int) - smooth)[4:-4, 4:-4].max() <= 2
+
+
+@given(st.floats(0.5, 1))
+def test_a_shrunk_picture_lies_amid_its_mirror_image(share: float) -> None:
+    square = PICTURE[: min(PICTURE.shape[:2]), : min(PICTURE.shape[:2])]
+    size = len(square)
+    inner = round(size * share)
+    first = (size - inner) // 2
+    last = first + inner - 1
+
+    small = shrunk(square, share)
+
+    assert (small.shape, small.dtype) == (square.shape, np.uint8)
+    assert small[first : last + 1, first : last + 1].mean() == pytest.approx(square.mean(), abs=1)
+    assert first == 0 or (small[first - 1] == small[first]).all()
+    assert last + 1 == size or (small[:, last + 1] == small[:, last]).all()
+    assert (shrunk(square, 1.0) == square).all()
