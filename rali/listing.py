@@ -173,7 +173,8 @@ def choose_scoring(catalog: Catalog, settings: Settings, *, insist_on: Container
                 return scorings[0]
     asked, command = [], ["rali score FOLDER"]
     if "model" in insist_on:
-        find_model(settings.model)  # a name that is misspelled is no matter of scoring
+        if not catalog.scorings(model=settings.model):
+            find_model(settings.model)  # a name that is misspelled is no matter of scoring
         asked.append(f"by model {display_path(settings.model)}")
         command.append(f"--model {shell_word(settings.model)}")
     if "recipe" in insist_on:

@@ -151,7 +151,11 @@ def _told(error: Any) -> str:
     if "\n" in message:
         return message
     stop = "" if message.endswith((".", "?")) else "."
-    return f"rali: {message}{stop} See: {error.ctx.command_path if error.ctx is not None else 'rali'} --help"
+    if error.ctx is not None:
+        command = error.ctx.command_path
+    else:  # as where an option lacks its value
+        command = " ".join(["rali", *(word for word in sys.argv[1:2] if word in _COMMANDS or word in _GROUPS)])
+    return f"rali: {message}{stop} See: {command} --help"
 
 
 def _interrupted(signal_number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the signature is Python's)

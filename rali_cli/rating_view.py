@@ -38,7 +38,7 @@ def print_plan(out: Console, plan: RatingPlan) -> None:
         f"{len(plan.sidecars):,} of {counted(plan.considered, 'scored photo')} would be written: "
         f"{counted(plan.new, 'new sidecar')}, {changed:,} changed"
     )
-    out.print(f"Left alone: {plan.unchanged:,} that say the same already, {plan.left_out:,} others")
+    out.print(f"Left alone: {plan.unchanged:,} that say the same already, {plan.left_out:,} held back by a rule")
     out.print(f"Model {plan.scoring.model_name} ({plan.scoring.model_id}), recipe {plan.scoring.recipe}")
     out.print()
 

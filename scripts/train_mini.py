@@ -65,7 +65,7 @@ COMPRESSION = Compression(components=128, prototypes=100, unnatural=60, buckets=
 STEPS = 300
 PAIRS_WEIGHT = 0.01  # 0.03 costs 0.005 SRCC on val, and gets 0.6 % more of the steps of ever stronger faults in order
 BLANKS_WEIGHT = 0.02  # 0.01, among the other pairs, leaves black with a little noise above 5 % of photos; now 2 %
-# Half of it lets photos that were moved by part of a pixel score up to 3.5 points apart; costs nothing on val.
+# Half of it lets a drawing that was moved by part of a pixel score up to 3.5 points apart; this costs nothing on val.
 TWINS_WEIGHT = 6.0
 # Half as much gets 0.2 % fewer of the steps in order, a fifth gets 1 % fewer; for 0.002 and 0.003 SRCC more (means of
 # three seeds).

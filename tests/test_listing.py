@@ -153,6 +153,8 @@ def test_the_default_model_and_recipe_are_shown_where_nobody_chose_others(catalo
     catalog.store([scored("/photos/a.jpg", 31)], exact)
     assert choose_scoring(catalog, Settings()).id == by_default.id
     assert choose_scoring(catalog, Settings(recipe="exact"), insist_on=["recipe"]).id == exact.id
+    with pytest.raises(CatalogError, match="with recipe 9"):  # the model is known by its id
+        choose_scoring(catalog, changed(Settings(), model=mini.model_id, recipe="9"), insist_on=["model", "recipe"])
     with pytest.raises(UnknownModelError):
         choose_scoring(catalog, changed(Settings(), model="other"), insist_on=["model"])
 

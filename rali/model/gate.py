@@ -18,6 +18,7 @@ LEAST_SRCC = 0.999
 LARGEST_SHARE = 0.01
 # Below this many pictures one swap of two that are nearly equal would fail the rank correlation.
 LEAST_FOR_SRCC = 100
+SLOWER = "slower"  # the problem of a way that was broken off
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def measure(
             photos_per_s = max(photos_per_s, len(batch) / (time.perf_counter() - started_s))
             done += len(batch)
             if done < len(pixels) and photos_per_s < least_per_s:
-                return Measured(way, done, photos_per_s=photos_per_s, problem="slower")
+                return Measured(way, done, photos_per_s=photos_per_s, problem=SLOWER)
     except DeviceError as error:
         return Measured(way, problem=str(error))
     return compare(info, way, np.concatenate(found), reference, photos_per_s=photos_per_s)

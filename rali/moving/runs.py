@@ -156,7 +156,7 @@ def find_run(catalog: Catalog, name: str | None) -> RunRecord:
     moved = [run for run in away if run.mode == "move"]  # of copies, the originals have not left
     for run in moved or away:
         return run
-    raise UsageError("there is nothing to undo: no run has files away, or wrote stars; see: rali runs")
+    raise UsageError("there is nothing to undo: every run is undone or purged, or there was none; see: rali runs")
 
 
 def read_run(catalog: Catalog, path: Path) -> RunRecord:

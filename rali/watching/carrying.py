@@ -21,8 +21,9 @@ from rali.photos.photo import Photo, display_path, is_gone, shell_word
 
 # Whoever moves many photos holds the lock for minutes; scoring goes on meanwhile, and the cull tries again.
 _LOCK_WAIT_S = 2.0
-# Longer than any bracket, stack or panorama takes.
-_ABOUT = timedelta(minutes=2)
+# Far longer than a bracket, stack or panorama takes; but how finely a camera's clock counts is told from its other
+# frames, and a shoot has enough of them.
+_ABOUT = timedelta(hours=12)
 _TO_THE_SECOND = len("2026-05-01T12:00:00")
 
 
@@ -129,7 +130,7 @@ def _plan(catalog: Catalog, scoring: Scoring, files: Sequence[str], rules: CullR
         UnsafeError: too much of a folder would go, and there is a limit.
     """
     choice = Choice(below=rules.below)
-    # Grouping all of a large folder for each photo that comes would take seconds a photo.
+    # Grouping all of a large library for each photo that comes would take seconds a photo.
     around = None if rules.limited else _taken_about_when(catalog, scoring, files, rules.roots)
     plan = plan_cull(
         catalog, scoring, Scope(files), choice, roots=rules.roots, no_protect=rules.no_protect, around=around
@@ -154,7 +155,7 @@ def _taken_about_when(catalog: Catalog, scoring: Scoring, files: Sequence[str], 
     """Return the photos taken about when some files were: the frames of their brackets, stacks and panoramas."""
     known = [photo_id for file in files if (photo_id := catalog.find(file)) is not None]
     times = [taken for record in catalog.records(known, scoring) if (taken := record.captured_at) is not None]
-    if not times:  # such sets are told by time alone
+    if not times:  # such sets are told by time; the copies without any that rali cull finds are not looked for here
         return Scope(files)
     first, last = (datetime.fromisoformat(taken[:_TO_THE_SECOND]) for taken in (min(times), max(times)))
     # A clock may say the year 1, or 9999.

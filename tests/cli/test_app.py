@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from rali_cli import app as app_module
 from rali_cli.app import app, command_line
 
 
@@ -54,6 +55,10 @@ def test_version_is_the_installed_one(rali: Callable[..., Any]) -> None:
     assert rali("--version").out == f"rali {version('rali')}\n"
 
 
+def test_what_is_caught_of_typer_is_every_mistake_in_a_command_line() -> None:
+    assert app_module._CommandLineError.__name__ == "UsageError"
+
+
 def test_without_a_command_comes_the_help(rali: Callable[..., Any]) -> None:
     answer = rali()
 
@@ -68,6 +73,7 @@ def test_without_a_command_comes_the_help(rali: Callable[..., Any]) -> None:
         (["worst", "-n", "0"], "rali worst --help"),
         (["worst", "-n", "x"], "rali worst --help"),
         (["watch"], "rali watch --help"),
+        (["worst", "-n"], "rali worst --help"),
         (["model", "inof"], "rali model --help"),
     ],
 )

@@ -189,6 +189,7 @@ def test_float32_is_called_wrong_only_where_it_was_measured() -> None:
     assert not is_sound(measured(TORCH, 10.0, share=0.1))
     assert is_sound(measured(TORCH, 10.0, share=1e-6))
     assert is_sound(Measured(TORCH, 2, problem="slower"))  # a busy machine is no wrong one
+    assert not is_sound(Measured(TORCH, problem="out of memory"))
 
 
 def test_the_fastest_of_torch_is_found_beside_an_engine_that_is_far_faster(

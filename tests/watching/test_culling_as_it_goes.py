@@ -140,6 +140,20 @@ def test_the_dark_frame_of_a_bracket_stays_and_one_by_itself_goes(watch: Watch, 
     assert held(run) == {"bracket1.jpg": "group"}
 
 
+def test_a_bracket_within_one_second_is_known_by_the_clock_of_its_shoot(watch: Watch, folder: Path) -> None:
+    for number in range(12):  # which tell that the camera's clock counts seconds
+        write_frame(folder / f"other{number}.jpg", 50 + number, f"2026:05:01 1{number % 8}:20:{number + 13}", 0)
+    run = watch(below=BELOW, grace_s=1.0).until_caught_up()
+    for number, (seed, bias_ev) in enumerate([(1, 0), (None, -2), (2, 2)]):
+        write_frame(folder / f"bracket{number}.jpg", seed, "2026:05:01 12:00:00", bias_ev)
+    write_frame(folder / "alone.jpg", None, "2026:05:01 15:00:01", 0)
+
+    run.until(lambda run: len(culled(run)) == 1 and len(run.of(Held)) == 1)
+
+    assert culled(run) == {"alone.jpg"}
+    assert held(run) == {"bracket1.jpg": "group"}
+
+
 def test_a_bracket_that_scores_too_low_as_a_whole_goes(watch: Watch, folder: Path) -> None:
     run = watch(below=BELOW, grace_s=1.0).until_caught_up()
     for number, bias_ev in enumerate((0, -2, 2)):
