@@ -12,7 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from rali.photos.photo import PHOTO_SUFFIXES, SIDECAR_SUFFIXES, display_path
@@ -36,9 +36,10 @@ class Hints:
         self._lock = threading.Lock()
         self._marked: dict[str, bool] = {}
         self._overflowed = False
-        # Unlike a condition, its put() may be called in a signal handler.
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._rung = False
+        # Held until somebody rings. Unlike a condition, a lock may be released in a signal handler; and unlike
+        # SimpleQueue.get, its timeout holds where a signal comes at the very end of it: CPython's waits for ever then.
+        self._bell = threading.Lock()
+        self._bell.acquire()
 
     def mark(self, folder: str, *, deep: bool = False) -> None:
         """Ask for a look at a folder; with ``deep``, at all folders below it, too."""
@@ -51,9 +52,8 @@ class Hints:
 
     def ring(self) -> None:
         """Wake who waits, without a folder to look at."""
-        if not self._rung:
-            self._rung = True
-            self._bell.put(None)
+        with suppress(RuntimeError):  # it has been rung already
+            self._bell.release()
 
     def take(self) -> tuple[dict[str, bool], bool]:
         """Return the marked folders (whether deep), and whether there were too many to remember; begin anew."""
@@ -64,12 +64,7 @@ class Hints:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the bell, at most so long; tell if it rang."""
-        try:
-            self._bell.get(timeout=max(0.0, timeout_s))
-        except Empty:
-            return False
-        self._rung = False
-        return True
+        return self._bell.acquire(timeout=max(0.0, timeout_s))
 
 
 class Source(Protocol):
