@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import Any, Self
 
 from rich.cells import cell_len
@@ -19,6 +18,7 @@ from rich.control import Control
 from rich.live import Live
 from rich.text import Text
 
+from rali.watching.bell import Bell
 from rali.watching.events import Backlog, Culled, Event, Failed, Gone, Held, Notice, Scored
 from rali_cli.render import console, score_text, with_companions
 from rali_cli.watch_view import Tally, Watched, culled_in_words, in_words
@@ -211,9 +211,7 @@ class Panel:
         self._console = console()
         self._live = Live(console=self._console, auto_refresh=False, screen=True)
         self._lock = threading.Lock()
-        # A plain event would not do: its set() must not be called in a signal handler, and one tells of a new size.
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._rung = False
+        self._bell = Bell()  # rung by a signal handler, too: one tells of a new size
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep_drawing, name="rali-panel", daemon=True)
         self._drawn: tuple[Text, ConsoleDimensions] | None = None
@@ -221,14 +219,14 @@ class Panel:
 
     def __enter__(self) -> Self:
         if hasattr(signal, "SIGWINCH"):
-            self._before = signal.signal(signal.SIGWINCH, lambda *_: self._ring())
+            self._before = signal.signal(signal.SIGWINCH, lambda *_: self._bell.ring())
         self._live.start()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
-        self._ring()
+        self._bell.ring()
         self._thread.join()
         with suppress(OSError):  # the terminal went away
             # For terminals that have but one screen.
@@ -242,7 +240,7 @@ class Panel:
         """Put an event on the board."""
         with self._lock:
             self._board.note(event, time.monotonic(), time.strftime("%H:%M:%S"))
-        self._ring()
+        self._bell.ring()
 
     def end(self, tally: Tally, *, interrupted: bool) -> None:
         """Print where the panel was what else happened, and the last line."""
@@ -250,22 +248,13 @@ class Panel:
             self._console.print(line, soft_wrap=True)
         self._console.print(tally.closing_line(interrupted=interrupted), soft_wrap=True)
 
-    def _ring(self) -> None:
-        if not self._rung:
-            self._rung = True
-            self._bell.put(None)
-
     def _keep_drawing(self) -> None:
         try:
             while not self._done.is_set():
                 moving = self._draw()
-                try:
-                    # A rate has to sink while nothing happens; once it is 0, there is nothing to wake up for.
-                    self._bell.get(timeout=1.0 if moving else None)
-                except Empty:
-                    continue
-                self._rung = False
-                self._done.wait(_REST_S)
+                # A rate has to sink while nothing happens; once it is 0, there is nothing to wake up for.
+                if self._bell.wait(1.0 if moving else None):
+                    self._done.wait(_REST_S)
         except OSError:  # the terminal went away; the watch need not
             return
 

@@ -24,7 +24,6 @@ _LOCK_WAIT_S = 2.0
 # Far longer than a bracket, stack or panorama takes; but how finely a camera's clock counts is told from its other
 # frames, and a shoot has enough of them.
 _ABOUT = timedelta(hours=12)
-_TO_THE_SECOND = len("2026-05-01T12:00:00")
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ def _taken_about_when(catalog: Catalog, scoring: Scoring, files: Sequence[str], 
     times = [taken for record in catalog.records(known, scoring) if (taken := record.captured_at) is not None]
     if not times:  # such sets are told by time; the copies without any that rali cull finds are not looked for here
         return Scope(files)
-    first, last = (datetime.fromisoformat(taken[:_TO_THE_SECOND]) for taken in (min(times), max(times)))
+    first, last = map(datetime.fromisoformat, (min(times), max(times)))
     # A clock may say the year 1, or 9999.
     since, until = max(first, datetime.min + _ABOUT) - _ABOUT, min(last, datetime.max - _ABOUT) + _ABOUT
     return Scope(roots, since=since.isoformat(timespec="seconds"), until=until.isoformat(timespec="seconds"))

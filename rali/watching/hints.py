@@ -12,11 +12,11 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from rali.photos.photo import PHOTO_SUFFIXES, SIDECAR_SUFFIXES, display_path
 from rali.photos.scan import SKIPPED_FOLDERS
+from rali.watching.bell import Bell
 from rali.watching.mounts import Mount, mount_table, mounts_of, network_below, network_type
 
 if TYPE_CHECKING:
@@ -36,10 +36,7 @@ class Hints:
         self._lock = threading.Lock()
         self._marked: dict[str, bool] = {}
         self._overflowed = False
-        # Held until somebody rings. Unlike a condition, a lock may be released in a signal handler; and unlike
-        # SimpleQueue.get, its timeout holds where a signal comes at the very end of it: CPython's waits for ever then.
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._bell = Bell()
 
     def mark(self, folder: str, *, deep: bool = False) -> None:
         """Ask for a look at a folder; with ``deep``, at all folders below it, too."""
@@ -52,8 +49,7 @@ class Hints:
 
     def ring(self) -> None:
         """Wake who waits, without a folder to look at."""
-        with suppress(RuntimeError):  # it has been rung already
-            self._bell.release()
+        self._bell.ring()
 
     def take(self) -> tuple[dict[str, bool], bool]:
         """Return the marked folders (whether deep), and whether there were too many to remember; begin anew."""
@@ -64,7 +60,7 @@ class Hints:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the bell, at most so long; tell if it rang."""
-        return self._bell.acquire(timeout=max(0.0, timeout_s))
+        return self._bell.wait(timeout_s)
 
 
 class Source(Protocol):
